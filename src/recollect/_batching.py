@@ -1,0 +1,187 @@
+"""Group commit: concurrent single submissions become one flush, led by one of the submitters.
+
+A submission joins the queue. If a lane is free, its task leads: it takes what is waiting, in
+order of arrival, and flushes it. Otherwise it waits; while flushes are in flight the next
+submissions gather, and when one ends it hands its lane to a waiter, who leads the next. So
+nothing waits for a timer, nothing runs in a task of its own, and an idle batcher adds no delay.
+
+* The next leader is the waiter with the latest deadline: a flush lives no longer than its
+  leader, so the one with the most time left cuts the fewest others short.
+* A shielded flush outlives the cancellation of its leader, but not the leader's deadline.
+* A leader that ends without an outcome (its deadline passed, or it was killed) puts what it
+  had taken back at the head of the queue; the next waiter leads it again. Submissions must
+  therefore be idempotent.
+* A flush that fails is split until the submission at fault is alone with its error. Only a
+  `TryLater` is not split: it says nothing about any submission.
+"""
+
+from collections import deque
+from collections.abc import Awaitable, Callable, Sequence
+from copy import copy
+from dataclasses import dataclass, field
+from itertools import islice
+from typing import Generic, TypeVar
+
+import anyio
+from anyio.lowlevel import checkpoint, checkpoint_if_cancelled
+
+from .errors import Overloaded, TryLater
+
+Item = TypeVar("Item")
+Result = TypeVar("Result")
+
+
+@dataclass(slots=True, eq=False)
+class _Entry(Generic[Item, Result]):
+    item: Item
+    deadline: float
+    woken: anyio.Event = field(default_factory=anyio.Event)  # set when there is an outcome, or a lane to lead
+    leads: bool = False
+    abandoned: bool = False  # its task is gone: not flushed again
+    outcome: Result | Exception | None = None
+    done: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class BatcherStatistics:
+    """What a batcher holds and has done.
+
+    Attributes:
+        waiting: submissions gathered for the next flush.
+        flushes: flushes so far.
+        items: submissions that they carried.
+    """
+
+    waiting: int
+    flushes: int
+    items: int
+
+
+class Batcher(Generic[Item, Result]):
+    """Coalesces concurrent submissions.
+
+    Args:
+        flush: does the work for several items; returns one outcome for each, in their order.
+            An exception among the outcomes is raised to that submitter alone.
+        max_items: submissions in one flush, >= 1.
+        max_waiting: submissions that may wait before `Overloaded`, >= 1.
+        lanes: flushes in flight at once, >= 1.
+        shield: whether a flush outlives the cancellation of its leader.
+    """
+
+    def __init__(
+        self,
+        flush: Callable[[Sequence[Item]], Awaitable[Sequence[Result | Exception]]],
+        *,
+        max_items: int = 256,
+        max_waiting: int = 10_000,
+        lanes: int = 1,
+        shield: bool = True,
+    ) -> None:
+        self._flush = flush
+        self._max_items = max_items
+        self._max_waiting = max_waiting
+        self._free_lanes = lanes
+        self._shield = shield
+        self._queue: deque[_Entry[Item, Result]] = deque()
+        self._flushes = 0
+        self._items = 0
+
+    def statistics(self) -> BatcherStatistics:
+        return BatcherStatistics(waiting=len(self._queue), flushes=self._flushes, items=self._items)
+
+    async def submit(self, item: Item) -> Result:
+        """Flush `item` together with what others submit meanwhile; return its outcome.
+
+        Cancelled while it waits, the item is withdrawn; cancelled in flight, it may have been done.
+
+        Args:
+            item: must be idempotent: it is flushed again if the first time was cut off.
+
+        Raises:
+            Overloaded: too many are waiting.
+        """
+        await checkpoint_if_cancelled()
+        if len(self._queue) >= self._max_waiting:
+            msg = f"{self._max_waiting} submissions are waiting already; try later"
+            raise Overloaded(msg)
+        entry = _Entry[Item, Result](item, anyio.current_effective_deadline())
+        self._enqueue(entry)
+        try:
+            while not entry.done:
+                if entry.leads:
+                    await self._lead()
+                else:
+                    await entry.woken.wait()
+        finally:
+            self._leave(entry)
+        if isinstance(entry.outcome, Exception):
+            raise entry.outcome
+        return entry.outcome  # type: ignore[return-value]  # an entry that is done has an outcome
+
+    async def _lead(self) -> None:
+        """Flush what is waiting; the leader's own entry is among it, or will be in the next turn."""
+        batch = self._take()
+        try:
+            with anyio.CancelScope(
+                deadline=anyio.current_effective_deadline(), shield=self._shield
+            ) as scope:
+                await self._settle(batch)
+        finally:
+            self._put_back(batch)
+        if scope.cancelled_caught:
+            await checkpoint()  # the deadline was the caller's own, and reaches it here
+
+    async def _settle(self, batch: Sequence[_Entry[Item, Result]]) -> None:
+        """Give every entry an outcome, splitting the batch around the one that makes it fail."""
+        try:
+            outcomes = await self._flush([entry.item for entry in batch])
+        except Exception as exc:  # boundary to user code: an embedder raises what it likes
+            if len(batch) > 1 and not isinstance(exc, TryLater):
+                middle = len(batch) // 2
+                await self._settle(batch[:middle])
+                await self._settle(batch[middle:])
+                return
+            outcomes = [exc] if len(batch) == 1 else [_own_copy(exc) for _ in batch]
+        self._flushes += 1
+        self._items += len(batch)
+        for entry, outcome in zip(batch, outcomes, strict=True):
+            entry.outcome = outcome
+            entry.done = True
+            entry.woken.set()
+
+    # The rest runs without an await: lanes and queue are consistent whenever another task can look.
+
+    def _enqueue(self, entry: _Entry[Item, Result]) -> None:
+        self._queue.append(entry)
+        if self._free_lanes:
+            self._free_lanes -= 1
+            entry.leads = True
+
+    def _take(self) -> list[_Entry[Item, Result]]:
+        return [self._queue.popleft() for _ in range(min(self._max_items, len(self._queue)))]
+
+    def _put_back(self, batch: Sequence[_Entry[Item, Result]]) -> None:
+        self._queue.extendleft(entry for entry in reversed(batch) if not (entry.done or entry.abandoned))
+
+    def _leave(self, entry: _Entry[Item, Result]) -> None:
+        entry.abandoned = True
+        if not entry.done and entry in self._queue:
+            self._queue.remove(entry)
+        if entry.leads:
+            self._pass_on()
+
+    def _pass_on(self) -> None:
+        if not self._queue:
+            self._free_lanes += 1
+            return
+        heir = max(reversed(list(islice(self._queue, self._max_items))), key=lambda entry: entry.deadline)
+        heir.leads = True
+        heir.woken.set()
+
+
+def _own_copy(exc: Exception) -> Exception:
+    """Return an exception for one submitter: a shared one would gather everybody's traceback."""
+    own = copy(exc)
+    own.__cause__ = exc.__cause__
+    return own

@@ -1,0 +1,43 @@
+"""JSON as text: one spelling for what is stored, compared and hashed."""
+
+import json
+from collections.abc import Sequence
+from typing import Any, cast
+
+
+def dumps(value: object) -> str:
+    """Encode without white space, keeping the order of keys."""
+    return json.dumps(value, ensure_ascii=False, allow_nan=False, separators=(",", ":"))
+
+
+def canonical(value: object) -> bytes:
+    """Encode so that equal values give equal bytes: keys sorted, no white space."""
+    return json.dumps(
+        value, ensure_ascii=False, allow_nan=False, separators=(",", ":"), sort_keys=True
+    ).encode()
+
+
+def loads(text: str) -> Any:
+    return json.loads(text)
+
+
+def at_path(value: object, path: Sequence[str]) -> tuple[bool, object]:
+    """Follow `path` through objects; return whether it exists, and the value there."""
+    for name in path:
+        if not isinstance(value, dict) or name not in value:
+            return False, None
+        value = cast("dict[str, object]", value)[name]
+    return True, value
+
+
+def equal(a: Any, b: Any) -> bool:
+    """Compare as JSON does: 1 equals 1.0, but true does not equal 1."""
+    if isinstance(a, bool) or isinstance(b, bool):
+        return a is b
+    if type(a) is not type(b):
+        return isinstance(a, int | float) and isinstance(b, int | float) and a == b
+    if isinstance(a, dict):
+        return a.keys() == b.keys() and all(equal(a[key], b[key]) for key in a)
+    if isinstance(a, list):
+        return len(a) == len(b) and all(map(equal, a, b))
+    return bool(a == b)

@@ -1,0 +1,252 @@
+"""What a back end must provide. Implement these and nothing else.
+
+Stores are thin: policy (validation, embedding, ranking, deadlines) is above them, once. Ids and
+instants are arguments, which makes writes idempotent, hence retryable. Every method takes the
+tenant first, and nothing of another tenant is ever read, counted or locked with it; only the
+`Directory` looks across tenants.
+
+Every method is a checkpoint. A read that is cancelled has changed nothing; a write that is
+cancelled has either landed as a whole or not at all.
+"""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import datetime
+from typing import TYPE_CHECKING, Any, Literal, Protocol
+
+from .errors import RecollectError
+from .types import EmbeddingState, Episode, Session, Tenant
+
+if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
+
+    Floats = NDArray[np.float64]
+    Integers = NDArray[np.int64]
+    Vectors = NDArray[np.float32]
+
+TextKind = Literal["query", "document"]
+
+
+@dataclass(frozen=True, slots=True)
+class NewEpisode:
+    """An episode as it is stored, checked and complete but for what the tenant's clock gives it.
+
+    Attributes:
+        digest: of what the caller passed; equal digests are the same episode.
+        metadata, transcript: JSON text; None for no transcript.
+        terms: its analysed text, with repetitions.
+        vectors: shape (chunks, dimensions), float32, L2-normalised; None unless ready.
+    """
+
+    id: str
+    digest: bytes
+    session_id: str | None
+    agent_id: str | None
+    input: str
+    output: str
+    occurred_at: datetime
+    metadata: str
+    transcript: str | None
+    terms: tuple[str, ...]
+    embedding_state: EmbeddingState
+    vectors: "Vectors | None"
+
+
+@dataclass(slots=True)
+class Write:
+    """Episodes of one tenant that land together or not at all.
+
+    Attributes:
+        guarded: an id was chosen by the caller, so it may be taken.
+        handed_over: set before a store is asked; until then the write has surely not landed.
+    """
+
+    tenant: Tenant
+    episodes: tuple[NewEpisode, ...]
+    guarded: bool
+    handed_over: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Filters:
+    """Which episodes of a tenant take part; everything given must hold.
+
+    Attributes:
+        start, end: half-open range of `occurred_at`, UTC.
+        where: path into the metadata to the JSON value expected there.
+    """
+
+    session_id: str | None = None
+    agent_id: str | None = None
+    start: datetime | None = None
+    end: datetime | None = None
+    where: Mapping[tuple[str, ...], Any] = field(default_factory=dict[tuple[str, ...], Any])
+
+    def __bool__(self) -> bool:
+        return self != _EVERYTHING
+
+
+_EVERYTHING = Filters()
+
+
+@dataclass(frozen=True, slots=True)
+class Candidates:
+    """What the legs say of every episode that passes the filters, in order of `seq`.
+
+    Attributes:
+        seqs: shape (n,).
+        sessions: shape (n,), equal numbers for one session, -1 for none.
+        lengths: shape (n,), terms of each episode.
+        occurred: shape (n,), Unix seconds of `occurred_at`.
+        lexical: shape (n,), BM25 with the statistics of the whole tenant; None without query terms.
+        semantic: shape (n,), best cosine of its chunks, NaN where there is no vector; None
+            without a query vector.
+    """
+
+    seqs: "Integers"
+    sessions: "Integers"
+    lengths: "Floats"
+    occurred: "Floats"
+    lexical: "Floats | None"
+    semantic: "Floats | None"
+
+
+@dataclass(frozen=True, slots=True)
+class Query:
+    """What is looked for.
+
+    Attributes:
+        terms: analysed, distinct, in order of first appearance.
+        vector: shape (dimensions,), float32, L2-normalised; None without an embedder.
+        k1, b: saturation and length normalisation of BM25.
+    """
+
+    terms: tuple[str, ...]
+    vector: "Vectors | None"
+    filters: Filters
+    k1: float
+    b: float
+
+
+class EpisodeStore(Protocol):
+    """Keeps episodes, partitioned by tenant, in the order of the tenant's clock."""
+
+    async def append(self, writes: Sequence[Write]) -> Sequence[tuple[Episode, ...] | RecollectError]:
+        """Store several writes; return for each the stored episodes, or why it was refused.
+
+        Each write is atomic and has its own outcome. In a write, an episode whose id is stored
+        with the same digest is left alone and returned as it is stored.
+
+        Each new episode gets the tenant's next `seq` and a `recorded_at` later than any before,
+        in order of the writes.
+
+        Outcomes:
+            EpisodeConflict: an id is stored with another digest; nothing of this write was stored.
+            OutcomeUnknown: the connection broke after the write was sent.
+
+        Raises:
+            StoreUnavailable: the back end did not answer; nothing was written.
+        """
+        ...
+
+    async def get(self, tenant: Tenant, id: str) -> Episode | None:
+        """Return the episode, or None."""
+        ...
+
+    async def page(
+        self, tenant: Tenant, filters: Filters, *, after: int, limit: int
+    ) -> tuple[Sequence[Episode], int]:
+        """Return up to `limit` episodes with `seq > after` in order, and the basis of the read."""
+        ...
+
+    async def newest(self, tenant: Tenant, filters: Filters, *, limit: int) -> Sequence[Episode]:
+        """Return the newest `limit` episodes, newest first."""
+        ...
+
+    async def by_seq(self, tenant: Tenant, seqs: Sequence[int]) -> Mapping[int, Episode]:
+        """Return those of the episodes that still exist, by `seq`."""
+        ...
+
+    async def around(
+        self, tenant: Tenant, episodes: Sequence[Episode], *, distance: int
+    ) -> Mapping[int, tuple[Episode, ...]]:
+        """Return, by `seq`, up to `distance` episodes of its session on either side of each, in order."""
+        ...
+
+    async def sessions(
+        self, tenant: Tenant, *, after: int, limit: int
+    ) -> tuple[Sequence[Session], int]:
+        """Return up to `limit` sessions with `first_seq > after` in that order, and the basis."""
+        ...
+
+    async def count(self, tenant: Tenant) -> int:
+        """Return how many episodes the tenant has."""
+        ...
+
+    async def candidates(self, tenant: Tenant, query: Query) -> Candidates:
+        """Score every episode that passes the filters. Never truncated, never approximate."""
+        ...
+
+    async def unembedded(self, tenant: Tenant, *, limit: int) -> Sequence[Episode]:
+        """Return the oldest `limit` episodes whose `embedding_state` is not ready."""
+        ...
+
+    async def set_vectors(self, tenant: Tenant, vectors: "Mapping[int, Vectors]") -> int:
+        """Make episodes ready, by `seq`; return how many were not ready before. Idempotent."""
+        ...
+
+
+class Directory(Protocol):
+    """Knows which tenants exist: those that have stored something. The only view across tenants."""
+
+    async def users(
+        self, namespace: str, *, after: str | None, limit: int
+    ) -> Sequence[str | None]:
+        """Return up to `limit` users of a namespace, in byte order, the anonymous one first.
+
+        Args:
+            after: the last user of the page before; "" starts at the named ones, None at the very first.
+        """
+        ...
+
+    async def has_named_users(self, namespace: str) -> bool:
+        """Return whether any tenant of the namespace is not the anonymous one."""
+        ...
+
+
+class Archive(Protocol):
+    """The durable half of a memory. Its parts share a unit of work and the tenant's clock."""
+
+    @property
+    def episodes(self) -> EpisodeStore: ...
+
+    @property
+    def directory(self) -> Directory: ...
+
+    async def adopt_embedder(self, model: str, dimensions: int, *, reembed: bool) -> None:
+        """Bind the archive to an embedder: the first one is recorded, the same one accepted.
+
+        Args:
+            reembed: take another one too, dropping every vector and making every episode pending.
+
+        Raises:
+            EmbeddingMismatch: vectors of another model are stored, and `reembed` is false.
+        """
+        ...
+
+
+class Embedder(Protocol):
+    """Turns texts into vectors. The user's code: called without a lock or a connection held."""
+
+    @property
+    def model(self) -> str:
+        """Name stored with the vectors, so that two models are never mixed."""
+        ...
+
+    @property
+    def dimensions(self) -> int: ...
+
+    async def embed(self, texts: Sequence[str], *, kind: TextKind) -> "Vectors":
+        """Return shape (len(texts), dimensions), float32. Need not be normalised."""
+        ...

@@ -1,0 +1,200 @@
+"""Values that cross the border of the package. All of them are immutable."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field, fields
+from datetime import datetime
+from typing import Any, Generic, Literal, TypeVar
+from urllib.parse import quote
+
+from pydantic import BaseModel, ConfigDict, Field
+
+from .errors import ConfigurationError
+
+T = TypeVar("T")
+
+EmbeddingState = Literal["ready", "pending", "none"]
+Mode = Literal["hybrid", "semantic", "lexical", "recent"]
+Role = Literal["user", "assistant"]
+
+
+@dataclass(frozen=True, slots=True)
+class Tenant:
+    """The hard partition: nothing crosses it.
+
+    Attributes:
+        namespace: an application or an environment.
+        user_id: None is the anonymous tenant of the namespace.
+        key: both as one string. Percent-encoded, so that no two tenants share a key.
+    """
+
+    namespace: str
+    user_id: str | None
+    key: str = field(init=False, repr=False, compare=False)
+
+    def __post_init__(self) -> None:
+        # A separator that quote() escapes; without it, the anonymous tenant.
+        user = "" if self.user_id is None else f"/{quote(self.user_id, safe='')}"
+        object.__setattr__(self, "key", quote(self.namespace, safe="") + user)
+
+
+@dataclass(frozen=True, slots=True)
+class Limits:
+    """Bounds of a memory. Impossible values are a `ConfigurationError`.
+
+    Attributes:
+        max_users: tenants whose in-process state is held at once; None for no bound.
+        user_idle_ttl: seconds the state of an idle tenant is kept; None for ever.
+        patience: seconds a call waits for room before `Overloaded`.
+        max_text_bytes: UTF-8 bytes of one `input` or `output`.
+        max_metadata_bytes: bytes of one `metadata` as JSON.
+        max_transcript_bytes: bytes of one `transcript` as JSON.
+        max_batch: drafts in one `remember_many`.
+        chunk_chars: characters embedded as one vector; longer text is embedded in chunks.
+        cached_embeddings: texts whose vectors are kept in process.
+    """
+
+    max_users: int | None = 100_000
+    user_idle_ttl: float | None = 86_400.0
+    patience: float = 10.0
+    max_text_bytes: int = 262_144
+    max_metadata_bytes: int = 262_144
+    max_transcript_bytes: int = 1_048_576
+    max_batch: int = 1_000
+    chunk_chars: int = 2_000
+    cached_embeddings: int = 4_096
+
+    def __post_init__(self) -> None:
+        for f in fields(self):
+            value = getattr(self, f.name)
+            if value is None and f.name in ("max_users", "user_idle_ttl"):
+                continue
+            lowest = 0 if f.name in ("patience", "cached_embeddings") else 1
+            if isinstance(value, bool) or not isinstance(value, int | float) or not value >= lowest:
+                # A ttl below one second is legitimate, zero is not.
+                if f.name == "user_idle_ttl" and isinstance(value, float) and value > 0:
+                    continue
+                msg = f"Limits.{f.name} must be a number of at least {lowest}, got {value!r}"
+                raise ConfigurationError(msg)
+
+
+class _Value(BaseModel):
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+
+class Episode(_Value):
+    """One exchange, never changed after it is stored."""
+
+    id: str = Field(description="unique within the tenant")
+    user_id: str | None = Field(description="None for the anonymous tenant")
+    session_id: str | None = Field(description="the conversation it belongs to")
+    agent_id: str | None = Field(description="the agent that stored it")
+    seq: int = Field(description="position in the tenant's order, strictly increasing, with gaps")
+    input: str = Field(description="what the user said")
+    output: str = Field(description="what the agent answered; may be empty")
+    occurred_at: datetime = Field(description="when it happened, given by the caller, UTC")
+    recorded_at: datetime = Field(description="when it was stored, by the tenant's clock, UTC, strictly increasing")
+    metadata: dict[str, Any] = Field(description="the caller's, opaque")
+    transcript: Any = Field(description="the caller's, opaque JSON; None if not given")
+    embedding_state: EmbeddingState = Field(
+        description="ready: found by meaning; pending: the embedder failed or was put off; none: there was no embedder"
+    )
+
+
+@dataclass(frozen=True, slots=True)
+class EpisodeDraft:
+    """An episode to be stored, with the fields of `UserMemory.remember`.
+
+    Attributes:
+        input: what the user said.
+        output: what the agent answered. Not both may be blank.
+        session_id: None for the session of the handle.
+        occurred_at: aware; None for now.
+        metadata: JSON object.
+        transcript: any JSON value.
+        id: None for a new one. The same id with the same content is stored once.
+    """
+
+    input: str
+    output: str = ""
+    session_id: str | None = None
+    occurred_at: datetime | None = None
+    metadata: dict[str, Any] | None = None
+    transcript: Any = None
+    id: str | None = None
+
+
+class Message(_Value):
+    """One side of an episode, as a chat message."""
+
+    role: Role
+    content: str
+    episode_id: str
+    at: datetime = Field(description="when the episode happened, UTC")
+
+
+class Session(_Value):
+    """A conversation, as far as it was remembered."""
+
+    session_id: str
+    episode_count: int
+    first_seq: int = Field(description="its first episode")
+    last_seq: int = Field(description="its newest episode")
+    first_at: datetime = Field(description="earliest occurred_at, UTC")
+    last_at: datetime = Field(description="latest occurred_at, UTC")
+
+
+class Page(_Value, Generic[T]):
+    """A part of a long result."""
+
+    items: tuple[T, ...]
+    cursor: str | None = Field(description="give it back for the next page; None at the end")
+    basis: int = Field(description="the tenant's transaction counter that was read")
+
+    def __iter__(self) -> Any:
+        return iter(self.items)
+
+    def __len__(self) -> int:
+        return len(self.items)
+
+
+class Signals(_Value):
+    """Why an episode was recalled. None: that leg had nothing to say, or did not take part."""
+
+    semantic: float | None = Field(default=None, description="cosine of query and episode, -1..1")
+    lexical: float | None = Field(default=None, description="BM25 within the tenant, >= 0")
+    context: float | None = Field(default=None, description="activation from its neighbours and its session")
+    recency: float | None = Field(default=None, description="0..1, halving with every half-life")
+
+
+class Recollection(_Value):
+    """An episode that answers a query."""
+
+    episode: Episode
+    score: float = Field(description="comparable within one recall only")
+    signals: Signals
+    neighbours: tuple[Episode, ...] = Field(
+        default=(), description="the turns around it in its session, in order, without itself"
+    )
+
+
+@dataclass(frozen=True, slots=True)
+class MemoryStatistics:
+    """What a memory holds in process at one moment.
+
+    Attributes:
+        users: tenants in the map.
+        leased: of these, in use.
+        waiting: writes gathered for the next transaction.
+        transactions: group commits so far.
+        writes: writes that they carried.
+    """
+
+    users: int
+    leased: int
+    waiting: int
+    transactions: int
+    writes: int
+
+
+def frozen(items: Sequence[T]) -> tuple[T, ...]:
+    return tuple(items)
