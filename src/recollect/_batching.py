@@ -16,10 +16,9 @@ nothing waits for a timer, nothing runs in a task of its own, and an idle batche
 """
 
 from collections import deque
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Iterator, Sequence
 from copy import copy
 from dataclasses import dataclass, field
-from itertools import islice
 from typing import Generic, TypeVar
 
 import anyio
@@ -63,7 +62,8 @@ class Batcher(Generic[Item, Result]):
     Args:
         flush: does the work for several items; returns one outcome for each, in their order.
             An exception among the outcomes is raised to that submitter alone.
-        max_items: submissions in one flush, >= 1.
+        weigh: size of an item, >= 1.
+        max_weight: size of one flush, >= 1; a single item may be heavier.
         max_waiting: submissions that may wait before `Overloaded`, >= 1.
         lanes: flushes in flight at once, >= 1.
         shield: whether a flush outlives the cancellation of its leader.
@@ -73,13 +73,15 @@ class Batcher(Generic[Item, Result]):
         self,
         flush: Callable[[Sequence[Item]], Awaitable[Sequence[Result | Exception]]],
         *,
-        max_items: int = 256,
+        weigh: Callable[[Item], int] = lambda item: 1,
+        max_weight: int = 256,
         max_waiting: int = 10_000,
         lanes: int = 1,
         shield: bool = True,
     ) -> None:
         self._flush = flush
-        self._max_items = max_items
+        self._weigh = weigh
+        self._max_weight = max_weight
         self._max_waiting = max_waiting
         self._free_lanes = lanes
         self._shield = shield
@@ -158,8 +160,20 @@ class Batcher(Generic[Item, Result]):
             self._free_lanes -= 1
             entry.leads = True
 
+    def _next(self) -> Iterator[_Entry[Item, Result]]:
+        """Yield what the next flush would take."""
+        room = self._max_weight
+        for position, entry in enumerate(self._queue):
+            room -= self._weigh(entry.item)
+            if room < 0 and position:
+                return
+            yield entry
+
     def _take(self) -> list[_Entry[Item, Result]]:
-        return [self._queue.popleft() for _ in range(min(self._max_items, len(self._queue)))]
+        batch = list(self._next())
+        for _ in batch:
+            self._queue.popleft()
+        return batch
 
     def _put_back(self, batch: Sequence[_Entry[Item, Result]]) -> None:
         self._queue.extendleft(entry for entry in reversed(batch) if not (entry.done or entry.abandoned))
@@ -175,7 +189,7 @@ class Batcher(Generic[Item, Result]):
         if not self._queue:
             self._free_lanes += 1
             return
-        heir = max(reversed(list(islice(self._queue, self._max_items))), key=lambda entry: entry.deadline)
+        heir = max(self._next(), key=lambda entry: entry.deadline)
         heir.leads = True
         heir.woken.set()
 

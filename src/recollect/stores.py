@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
 
+    Booleans = NDArray[np.bool_]
     Floats = NDArray[np.float64]
     Integers = NDArray[np.int64]
     Vectors = NDArray[np.float32]
@@ -91,42 +92,64 @@ _EVERYTHING = Filters()
 
 
 @dataclass(frozen=True, slots=True)
-class Candidates:
-    """What the legs say of every episode that passes the filters, in order of `seq`.
-
-    Attributes:
-        seqs: shape (n,).
-        sessions: shape (n,), equal numbers for one session, -1 for none.
-        lengths: shape (n,), terms of each episode.
-        occurred: shape (n,), Unix seconds of `occurred_at`.
-        lexical: shape (n,), BM25 with the statistics of the whole tenant; None without query terms.
-        semantic: shape (n,), best cosine of its chunks, NaN where there is no vector; None
-            without a query vector.
-    """
-
-    seqs: "Integers"
-    sessions: "Integers"
-    lengths: "Floats"
-    occurred: "Floats"
-    lexical: "Floats | None"
-    semantic: "Floats | None"
-
-
-@dataclass(frozen=True, slots=True)
 class Query:
     """What is looked for.
 
     Attributes:
         terms: analysed, distinct, in order of first appearance.
         vector: shape (dimensions,), float32, L2-normalised; None without an embedder.
-        k1, b: saturation and length normalisation of BM25.
     """
 
     terms: tuple[str, ...]
     vector: "Vectors | None"
     filters: Filters
-    k1: float
-    b: float
+
+
+@dataclass(frozen=True, slots=True)
+class Candidates:
+    """What a store knows of a query: the n episodes that pass the filters, in order of `seq`.
+
+    Attributes:
+        seqs: shape (n,).
+        sessions: shape (n,), equal codes >= 0 for one session, -1 for none.
+        lengths: shape (n,), terms of each episode.
+        occurred: shape (n,), Unix seconds of `occurred_at`.
+        cosine: shape (n,), the best of an episode's chunks, NaN where there is no vector; None
+            without a query vector.
+        postings: per query term that occurs, the indices of the episodes it occurs in, ascending,
+            and how often it occurs there.
+        documents: episodes of the whole tenant, whatever the filters; so are the next two.
+        terms: terms of all of them together.
+        frequencies: per query term, in how many of them it occurs.
+    """
+
+    seqs: "Integers"
+    sessions: "Integers"
+    lengths: "Floats"
+    occurred: "Floats"
+    cosine: "Floats | None"
+    postings: "Mapping[str, tuple[Integers, Integers]]"
+    documents: int
+    terms: int
+    frequencies: Mapping[str, int]
+
+    def only(self, keep: "Booleans") -> "Candidates":
+        """Return those that pass a filter, shape (n,); the statistics stay the tenant's."""
+        renumbered = keep.cumsum() - 1
+        return Candidates(
+            seqs=self.seqs[keep],
+            sessions=self.sessions[keep],
+            lengths=self.lengths[keep],
+            occurred=self.occurred[keep],
+            cosine=None if self.cosine is None else self.cosine[keep],
+            postings={
+                term: (renumbered[at[keep[at]]], counts[keep[at]])
+                for term, (at, counts) in self.postings.items()
+            },
+            documents=self.documents,
+            terms=self.terms,
+            frequencies=self.frequencies,
+        )
 
 
 class EpisodeStore(Protocol):
@@ -185,7 +208,7 @@ class EpisodeStore(Protocol):
         ...
 
     async def candidates(self, tenant: Tenant, query: Query) -> Candidates:
-        """Score every episode that passes the filters. Never truncated, never approximate."""
+        """Look at every episode that passes the filters. Never truncated, never approximate."""
         ...
 
     async def unembedded(self, tenant: Tenant, *, limit: int) -> Sequence[Episode]:

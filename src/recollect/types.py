@@ -1,6 +1,7 @@
 """Values that cross the border of the package. All of them are immutable."""
 
-from collections.abc import Sequence
+import math
+from collections.abc import Iterator
 from dataclasses import dataclass, field, fields
 from datetime import datetime
 from typing import Any, Generic, Literal, TypeVar
@@ -77,6 +78,47 @@ class Limits:
                 raise ConfigurationError(msg)
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RecallWeights:
+    """What counts how much when episodes are ranked: standard deviations of each leg, all >= 0.
+
+    The defaults are round values on a plateau, not fitted ones.
+
+    Attributes:
+        semantic: the cosine between query and episode.
+        lexical: the words that they share.
+        passage: the part of `lexical`, 0 to 1, that looks at an episode together with its neighbours.
+        neighbour: the episodes beside this one in its session; half of it at distance 2.
+        session: the best three episodes of the session.
+        length: longer episodes say more; on the logarithm of the number of terms.
+        recency: bonus of an episode of now; it halves every `recency_half_life`.
+        recency_half_life: seconds, > 0.
+        bm25_k1: how slowly repeating a word stops to count, >= 0.
+        bm25_b: how much a long episode is discounted, 0 to 1.
+    """
+
+    semantic: float = 0.6
+    lexical: float = 0.4
+    passage: float = 0.5
+    neighbour: float = 0.5
+    session: float = 0.5
+    length: float = 0.25
+    recency: float = 0.0
+    recency_half_life: float = 30 * 86400.0
+    bm25_k1: float = 0.9
+    bm25_b: float = 0.4
+
+    def __post_init__(self) -> None:
+        for f in fields(self):
+            value = getattr(self, f.name)
+            if not (math.isfinite(value) and value >= 0):
+                msg = f"RecallWeights.{f.name} must be finite and >= 0, got {value}"
+                raise ConfigurationError(msg)
+        if self.recency_half_life == 0 or self.passage > 1 or self.bm25_b > 1:
+            msg = "need recency_half_life > 0, passage <= 1 and bm25_b <= 1"
+            raise ConfigurationError(msg)
+
+
 class _Value(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid")
 
@@ -150,7 +192,7 @@ class Page(_Value, Generic[T]):
     cursor: str | None = Field(description="give it back for the next page; None at the end")
     basis: int = Field(description="the tenant's transaction counter that was read")
 
-    def __iter__(self) -> Any:
+    def __iter__(self) -> Iterator[T]:  # type: ignore[override]  # a page is its items, not its fields
         return iter(self.items)
 
     def __len__(self) -> int:
@@ -163,7 +205,8 @@ class Signals(_Value):
     semantic: float | None = Field(default=None, description="cosine of query and episode, -1..1")
     lexical: float | None = Field(default=None, description="BM25 within the tenant, >= 0")
     context: float | None = Field(default=None, description="activation from its neighbours and its session")
-    recency: float | None = Field(default=None, description="0..1, halving with every half-life")
+    length: float | None = Field(default=None, description="a small prior for episodes that say more")
+    recency: float | None = Field(default=None, description="bonus that halves with every half-life")
 
 
 class Recollection(_Value):
@@ -195,6 +238,3 @@ class MemoryStatistics:
     transactions: int
     writes: int
 
-
-def frozen(items: Sequence[T]) -> tuple[T, ...]:
-    return tuple(items)

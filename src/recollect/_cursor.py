@@ -1,0 +1,43 @@
+"""Where a page ended, as an opaque string that only its own query accepts."""
+
+from base64 import urlsafe_b64decode, urlsafe_b64encode
+from hashlib import blake2b
+from typing import TypeVar
+
+from . import _json
+from .errors import InvalidInput
+
+P = TypeVar("P", int, str)
+
+_TAG = 8
+"""Bytes. The tag finds mistakes, it keeps no secret: a forged one leads nowhere but into one's own pages."""
+
+
+def sealed(position: int | str, *query: object) -> str:
+    """Return a cursor at `position` of what `query` (JSON values) lists."""
+    payload = _json.canonical(position)
+    return urlsafe_b64encode(_tag(payload, query) + payload).decode()
+
+
+def opened(cursor: object, kind: type[P], *query: object) -> P | None:
+    """Return the position of a cursor, None for none.
+
+    Raises:
+        InvalidInput: it is not a cursor, or one of another query.
+    """
+    if cursor is None:
+        return None
+    if not isinstance(cursor, str):
+        raise InvalidInput("cursor", f"expected a string, got {type(cursor).__name__}")
+    try:
+        raw = urlsafe_b64decode(cursor.encode("ascii"))
+        position = _json.loads(raw[_TAG:].decode())
+    except ValueError:
+        raise InvalidInput("cursor", "is not a cursor; pass one back as it was given") from None
+    if raw[:_TAG] != _tag(raw[_TAG:], query) or type(position) is not kind:
+        raise InvalidInput("cursor", "belongs to another query; start again without one")
+    return position
+
+
+def _tag(payload: bytes, query: tuple[object, ...]) -> bytes:
+    return blake2b(payload + b"\0" + _json.canonical(list(query)), digest_size=_TAG).digest()

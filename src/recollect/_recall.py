@@ -1,0 +1,119 @@
+"""From a query to recollections: analyse, ask both legs, rank, fetch. The pipeline is the same for every store."""
+
+import math
+from collections.abc import Mapping
+from typing import TYPE_CHECKING
+
+from ._analysis import analyze
+from ._composition import Composition, Scope
+from ._dates import named_dates
+from ._ranking import Corpus, Layout, Ranking, bm25, passage_bm25, rank
+from .errors import StoreUnavailable, UnsupportedOperation
+from .stores import Candidates, Filters, Query
+from .types import Episode, Mode, Recollection, Signals
+
+if TYPE_CHECKING:
+    from .stores import Floats, Vectors
+
+
+async def recall(
+    composition: Composition,
+    scope: Scope,
+    text: str,
+    *,
+    mode: Mode,
+    filters: Filters,
+    limit: int,
+    neighbours: int,
+) -> tuple[Recollection, ...]:
+    """Answer a checked query; see `UserMemory.recall`."""
+    store, tenant = composition.archive.episodes, scope.tenant
+    if mode == "recent" or not text.strip():
+        found = await store.newest(tenant, filters, limit=limit)
+        hits = [Recollection(episode=episode, score=0.0, signals=Signals()) for episode in found]
+    else:
+        query = Query(_terms(text, mode, composition.language), await _vector(composition, text, mode), filters)
+        if not query.terms and query.vector is None:
+            return ()
+        candidates = await store.candidates(tenant, query)
+        ranking, lexical = _ranked(composition, query, candidates, limit)
+        episodes = await store.by_seq(tenant, candidates.seqs[ranking.order].tolist())
+        hits = _recollections(candidates, ranking, lexical, episodes)
+    if not neighbours or not hits:
+        return tuple(hits)
+    beside = await store.around(tenant, [hit.episode for hit in hits], distance=neighbours)
+    return tuple(
+        hit.model_copy(update={"neighbours": beside.get(hit.episode.seq, ())}) for hit in hits
+    )
+
+
+def _terms(text: str, mode: Mode, language: str) -> tuple[str, ...]:
+    if mode == "semantic":
+        return ()
+    return tuple(dict.fromkeys([*analyze(text, language), *named_dates(text)]))
+
+
+async def _vector(composition: Composition, text: str, mode: Mode) -> "Vectors | None":
+    """Return the query's vector. In hybrid mode a failing embedder costs its leg, not the answer."""
+    if mode == "lexical":
+        return None
+    embedding = composition.embedding
+    vector = None if embedding is None else await embedding.query(text)
+    if vector is None and mode == "semantic":
+        if embedding is None:
+            msg = 'semantic recall needs an embedder; give one to open_memory, or use mode="lexical"'
+            raise UnsupportedOperation(msg)
+        msg = 'the embedder failed; try later, or use mode="hybrid", which then goes by words'
+        raise StoreUnavailable(msg)
+    return vector
+
+
+def _ranked(
+    composition: Composition, query: Query, candidates: Candidates, limit: int
+) -> "tuple[Ranking, Floats | None]":
+    """Return the ranking, and the BM25 of every candidate."""
+    weights = composition.weights
+    layout = Layout.of(candidates.sessions, candidates.lengths)
+    corpus = Corpus(
+        documents=candidates.documents,
+        mean_length=candidates.terms / max(candidates.documents, 1),
+        frequencies=candidates.frequencies,
+    )
+    words = (query.terms, candidates.postings, layout, corpus, weights)
+    lexical = bm25(*words) if query.terms else None
+    ranking = rank(
+        layout,
+        cosine=candidates.cosine,
+        lexical=lexical,
+        passage=passage_bm25(*words) if query.terms and weights.passage else None,
+        ages=composition.clock().timestamp() - candidates.occurred if weights.recency else None,
+        weights=weights,
+        limit=limit,
+    )
+    return ranking, lexical
+
+
+def _recollections(
+    candidates: Candidates,
+    ranking: Ranking,
+    lexical: "Floats | None",
+    episodes: Mapping[int, Episode],
+) -> list[Recollection]:
+    hits: list[Recollection] = []
+    for place, index in enumerate(ranking.order.tolist()):
+        episode = episodes.get(int(candidates.seqs[index]))
+        if episode is None:  # erased between the two reads
+            continue
+        cosine = None if candidates.cosine is None else float(candidates.cosine[index])
+        signals = Signals.model_construct(
+            semantic=None if cosine is None or math.isnan(cosine) else cosine,
+            lexical=None if lexical is None else float(lexical[index]),
+            context=float(ranking.context[place]),
+            length=float(ranking.length[place]),
+            recency=float(ranking.recency[place]),
+        )
+        score = float(ranking.total[place])
+        hits.append(
+            Recollection.model_construct(episode=episode, score=score, signals=signals, neighbours=())
+        )
+    return hits

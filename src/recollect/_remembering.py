@@ -1,0 +1,185 @@
+"""From drafts to stored episodes: check, analyse, embed, commit - in that order, each without the next."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from datetime import datetime
+from hashlib import blake2b
+from typing import TYPE_CHECKING, Literal, get_args
+
+import anyio
+from anyio import to_thread
+from anyio.lowlevel import checkpoint
+
+from . import _json
+from ._analysis import analyze
+from ._checks import check_instant, check_json, check_object, check_optional_id, check_text
+from ._composition import Composition, Scope
+from ._dates import date_terms
+from ._ids import uuid7
+from .errors import DeadlineExceeded, InvalidInput, OutcomeUnknown, RecollectError
+from .stores import NewEpisode, Write
+from .types import EmbeddingState, Episode, EpisodeDraft, Limits
+
+if TYPE_CHECKING:
+    from .stores import Vectors
+
+Embed = Literal["now", "later"]
+
+LONG_TEXT = 20_000
+"""Characters from which on a text is analysed in a worker thread: about 3 ms."""
+
+
+@dataclass(frozen=True, slots=True)
+class _Checked:
+    """A draft that can be stored."""
+
+    draft: EpisodeDraft
+    occurred_at: datetime | None
+    metadata: str
+    transcript: str | None
+
+
+async def remember(
+    composition: Composition, scope: Scope, drafts: Sequence[EpisodeDraft], *, embed: Embed, many: bool
+) -> tuple[Episode, ...]:
+    """Store the drafts in one transaction, all or none; see `UserMemory.remember_many`."""
+    checked = _check(drafts, embed, scope, composition.limits, many=many)
+    write = Write(scope.tenant, (), guarded=any(draft.id is not None for draft in drafts))
+
+    def late() -> RecollectError:
+        if write.handed_over:
+            return OutcomeUnknown(write.episodes[0].id)
+        return DeadlineExceeded(composition.deadline or 0.0)
+
+    async with composition.call(scope.tenant, late=late):
+        if not checked:
+            return ()
+        now = composition.clock()
+        episodes = [await _analysed(each, scope, composition, now) for each in checked]
+        if composition.embedding is not None and embed == "now":
+            episodes = await _embedded(composition, episodes)
+        write.episodes = tuple(episodes)
+        return await composition.writes.submit(write)
+    raise AssertionError  # the block returns, or `late` has raised
+
+
+def _check(
+    drafts: object, embed: object, scope: Scope, limits: Limits, *, many: bool
+) -> Sequence[_Checked]:
+    if embed not in get_args(Embed):
+        raise InvalidInput("embed", f"must be one of {', '.join(get_args(Embed))}")
+    if not isinstance(drafts, list | tuple):
+        raise InvalidInput("drafts", f"expected a list or tuple, got {type(drafts).__name__}")
+    if len(drafts) > limits.max_batch:  # pyright: ignore[reportUnknownArgumentType]
+        raise InvalidInput("drafts", f"more than {limits.max_batch}; remember them in parts")
+    checked = [
+        _check_draft(f"drafts[{i}]." if many else "", draft, scope, limits)
+        for i, draft in enumerate(drafts)  # pyright: ignore[reportUnknownArgumentType, reportUnknownVariableType]
+    ]
+    ids = [each.draft.id for each in checked if each.draft.id is not None]
+    if len(set(ids)) < len(ids):
+        raise InvalidInput("drafts", "two of them have the same id")
+    return checked
+
+
+def _check_draft(at: str, draft: object, scope: Scope, limits: Limits) -> _Checked:
+    if not isinstance(draft, EpisodeDraft):
+        raise InvalidInput(at.removesuffix("."), f"expected an EpisodeDraft, got {type(draft).__name__}")
+    check_text(f"{at}input", draft.input, limit=limits.max_text_bytes)
+    check_text(f"{at}output", draft.output, limit=limits.max_text_bytes)
+    if not draft.input.strip() and not draft.output.strip():
+        raise InvalidInput(f"{at}input", "is blank, and so is output; one of them must say something")
+    check_optional_id(f"{at}id", draft.id)
+    session_id = check_optional_id(f"{at}session_id", draft.session_id)
+    return _Checked(
+        draft=replace(draft, session_id=scope.session_id if session_id is None else session_id),
+        occurred_at=None
+        if draft.occurred_at is None
+        else check_instant(f"{at}occurred_at", draft.occurred_at),
+        metadata="{}"
+        if draft.metadata is None
+        else check_object(f"{at}metadata", draft.metadata, limit=limits.max_metadata_bytes),
+        transcript=None
+        if draft.transcript is None
+        else check_json(f"{at}transcript", draft.transcript, limit=limits.max_transcript_bytes),
+    )
+
+
+async def _analysed(
+    checked: _Checked, scope: Scope, composition: Composition, now: datetime
+) -> NewEpisode:
+    draft, occurred_at = checked.draft, checked.occurred_at or now
+    text = text_of(draft.input, draft.output)
+    if len(text) > LONG_TEXT:
+        terms = await to_thread.run_sync(analyze, text, composition.language)
+    else:
+        await checkpoint()  # a thousand drafts must not hold up the loop
+        terms = analyze(text, composition.language)
+    return NewEpisode(
+        id=draft.id or uuid7(),
+        digest=_digest(checked, scope),
+        session_id=draft.session_id,
+        agent_id=scope.agent_id,
+        input=draft.input,
+        output=draft.output,
+        occurred_at=occurred_at,
+        metadata=checked.metadata,
+        transcript=checked.transcript,
+        terms=(*terms, *date_terms(occurred_at)),
+        embedding_state="none" if composition.embedding is None else "pending",
+        vectors=None,
+    )
+
+
+def _digest(checked: _Checked, scope: Scope) -> bytes:
+    """Return what tells one content from another: all that the caller passed, but for the id."""
+    draft = checked.draft
+    passed = [
+        draft.input,
+        draft.output,
+        draft.session_id,
+        scope.agent_id,
+        None if checked.occurred_at is None else checked.occurred_at.isoformat(),
+        _json.loads(checked.metadata),
+        None if checked.transcript is None else _json.loads(checked.transcript),
+    ]
+    return blake2b(_json.canonical(passed), digest_size=16).digest()
+
+
+async def _embedded(composition: Composition, episodes: list[NewEpisode]) -> list[NewEpisode]:
+    """Fill in vectors. An embedder that hangs is one that failed: it gets half of the time there is."""
+    patience = None if composition.deadline is None else composition.deadline / 2
+    found: dict[int, Vectors | None] = {}
+    with anyio.move_on_after(patience):
+        await embed_all(composition, {i: text_of(e.input, e.output) for i, e in enumerate(episodes)}, found)
+    return [_with_vectors(episode, found.get(i)) for i, episode in enumerate(episodes)]
+
+
+def _with_vectors(episode: NewEpisode, vectors: "Vectors | None") -> NewEpisode:
+    state: EmbeddingState = "pending" if vectors is None else "ready"
+    return replace(episode, vectors=vectors, embedding_state=state)
+
+
+async def embed_all(
+    composition: Composition, texts: dict[int, str], found: "dict[int, Vectors | None]"
+) -> None:
+    """Embed texts at once, so that they coalesce; put each result into `found` as it comes."""
+    embedding = composition.embedding
+    if embedding is None:
+        return
+
+    async def embed_one(key: int, text: str) -> None:
+        found[key] = await embedding.document(text)
+
+    if len(texts) == 1:
+        for key, text in texts.items():
+            await embed_one(key, text)
+        return
+    async with anyio.create_task_group() as tasks:
+        for key, text in texts.items():
+            tasks.start_soon(embed_one, key, text)
+
+
+def text_of(input: str, output: str) -> str:
+    """Return what is analysed and embedded of an episode."""
+    return f"{input}\n{output}" if output else input

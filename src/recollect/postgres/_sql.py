@@ -1,0 +1,31 @@
+"""Statements live in .sql files, one block each, named by a comment."""
+
+import re
+from collections.abc import Mapping
+from importlib.resources import files
+
+EPISODE = (
+    "seq, id, session_id, agent_id, input, output, occurred_at, recorded_at, metadata, transcript, embedding_state"
+)
+"""The columns that a read returns."""
+
+_NAME = re.compile(r"^-- name: (\w+)$", re.MULTILINE)
+
+
+def quoted(identifier: str) -> str:
+    """Quote an SQL identifier. The only place that does."""
+    return '"' + identifier.replace('"', '""') + '"'
+
+
+def statements(name: str, *, schema: str, vector: str) -> Mapping[str, str]:
+    """Return the blocks of `sql/<name>.sql` by name, for these schemas; `{filters}` stays in."""
+    text = (files(__package__) / "sql" / f"{name}.sql").read_text()
+    _, *parts = _NAME.split(text)
+    return {
+        block: rendered(sql.strip(), schema=schema, vector=vector)
+        for block, sql in zip(parts[::2], parts[1::2], strict=True)
+    }
+
+
+def rendered(sql: str, *, schema: str, vector: str) -> str:
+    return sql.replace("{schema}", quoted(schema)).replace("{vector}", quoted(vector)).replace("{episode}", EPISODE)

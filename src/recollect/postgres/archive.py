@@ -1,0 +1,122 @@
+import re
+from collections.abc import AsyncGenerator, Callable, Sequence
+from contextlib import AsyncExitStack, asynccontextmanager
+from datetime import datetime
+
+from .._loop import require_asyncio
+from ..errors import ConfigurationError, EmbeddingMismatch
+from ..stores import Archive, Directory
+from ._embedded import open_embedded
+from ._migrations import check, migrate, vector_schema
+from ._pool import Connection, Pool, Postgres, open_pool
+from ._sql import statements
+from .episodes import PostgresEpisodes
+
+EMBEDDED = "embedded:"
+_SCHEMA = re.compile(r"[a-z_][a-z0-9_]{0,40}")
+
+
+class PostgresArchive(Archive):
+    """Episodes in one schema of a database. Borrows its pool.
+
+    Args:
+        postgres: where.
+        schema: holds our tables, migrated.
+        vector: holds pgvector.
+        clock: gives `recorded_at`; None for the server's clock, which all processes share.
+    """
+
+    def __init__(
+        self,
+        postgres: Postgres,
+        *,
+        schema: str,
+        vector: str,
+        clock: Callable[[], datetime] | None = None,
+    ) -> None:
+        self._postgres = postgres
+        self._sql = statements("directory", schema=schema, vector=vector)
+        self._episodes = PostgresEpisodes(postgres, schema=schema, vector=vector, clock=clock)
+        self._directory = PostgresDirectory(postgres, schema=schema, vector=vector)
+
+    @property
+    def episodes(self) -> PostgresEpisodes:
+        return self._episodes
+
+    @property
+    def directory(self) -> "PostgresDirectory":
+        return self._directory
+
+    async def adopt_embedder(self, model: str, dimensions: int, *, reembed: bool) -> None:
+        given = (model, dimensions)
+
+        async def work(conn: Connection) -> None:
+            row = await conn.fetchrow(self._sql["embedder"], model, dimensions)
+            stored = given if row is None else (row["model"], row["dimensions"])
+            if stored == given:
+                return
+            if not reembed:
+                raise EmbeddingMismatch(stored, given)
+            await conn.execute(self._sql["replace_embedder"], model, dimensions)
+            await conn.execute(self._sql["drop_vectors"])
+            await conn.execute(self._sql["make_pending"])
+
+        await self._postgres.transaction(work)
+
+
+class PostgresDirectory(Directory):
+    """The only statements that look across tenants."""
+
+    def __init__(self, postgres: Postgres, *, schema: str, vector: str) -> None:
+        self._postgres = postgres
+        self._sql = statements("directory", schema=schema, vector=vector)
+
+    async def users(self, namespace: str, *, after: str | None, limit: int) -> Sequence[str | None]:
+        rows = await self._postgres.fetch(self._sql["users"], namespace, after, limit)
+        return [row["user_id"] for row in rows]
+
+    async def has_named_users(self, namespace: str) -> bool:
+        row = await self._postgres.fetchrow(self._sql["has_named_users"], namespace)
+        return row is not None and row[0]
+
+
+@asynccontextmanager
+async def open_postgres(
+    where: str | Pool,
+    *,
+    schema: str = "recollect",
+    migrations: str | None = None,
+    clock: Callable[[], datetime] | None = None,
+) -> AsyncGenerator[PostgresArchive]:
+    """Own whatever is needed to reach the archive at `where`, for the length of the block.
+
+    Args:
+        where: a DSN, "embedded:PATH", or a pool of the caller's, which is not closed.
+        schema: `[a-z_][a-z0-9_]{0,40}`.
+        migrations: "auto" applies what is missing, "never" refuses an old schema; None is auto for
+            an embedded server and never for any other.
+
+    Raises:
+        ConfigurationError: not on asyncio; wrong DSN, password or schema name.
+        SchemaError: the tables are older or newer than this version reads.
+        StoreUnavailable: the server did not answer.
+    """
+    require_asyncio("PostgreSQL")
+    if not _SCHEMA.fullmatch(schema):
+        msg = f"a schema name matches {_SCHEMA.pattern}"
+        raise ConfigurationError(msg)
+    embedded = isinstance(where, str) and where.startswith(EMBEDDED)
+    async with AsyncExitStack() as stack:
+        if isinstance(where, str):
+            dsn = where
+            if embedded:
+                dsn = await stack.enter_async_context(open_embedded(where.removeprefix(EMBEDDED)))
+            where = await stack.enter_async_context(open_pool(dsn))
+        postgres = Postgres(where)
+        if migrations == "auto" or (migrations is None and embedded):
+            await migrate(postgres, schema)
+        else:
+            await check(postgres, schema)
+        yield PostgresArchive(
+            postgres, schema=schema, vector=await vector_schema(postgres), clock=clock
+        )

@@ -1,0 +1,345 @@
+from collections import Counter, defaultdict
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import datetime
+from typing import TYPE_CHECKING, Any
+
+import asyncpg
+import numpy as np
+
+from .. import _json
+from .._together import both
+from ..errors import EpisodeConflict, OutcomeUnknown, RecollectError
+from ..stores import Candidates, EpisodeStore, Filters, NewEpisode, Query, Write
+from ..types import Episode, Session, Tenant
+from ._errors import ConnectionLost
+from ._pool import Connection, Postgres
+from ._sql import statements
+from .terms import packed, postings
+
+if TYPE_CHECKING:
+    from ..stores import Floats, Integers, Vectors
+
+Identity = tuple[str, str]
+"""Tenant key and episode id."""
+
+Stored = Mapping[Identity, tuple[int, datetime]]
+"""`seq` and `recorded_at` of the episodes that a statement has stored."""
+
+Outcome = tuple[Episode, ...] | RecollectError
+
+
+class PostgresEpisodes(EpisodeStore):
+    """Episodes in the tables `episode` and `episode_vector`."""
+
+    def __init__(
+        self,
+        postgres: Postgres,
+        *,
+        schema: str,
+        vector: str,
+        clock: Callable[[], datetime] | None = None,
+    ) -> None:
+        self._postgres = postgres
+        self._sql = statements("episodes", schema=schema, vector=vector)
+        self._clock = clock
+
+    async def append(self, writes: Sequence[Write]) -> Sequence[Outcome]:
+        # A write that may have to be undone needs a transaction to itself. All the others share one
+        # statement: an id of theirs that is stored already can only be their own first attempt.
+        alone = [write for write in writes if write.guarded and len(write.episodes) > 1]
+        together = [write for write in writes if not (write.guarded and len(write.episodes) > 1)]
+        outcomes: dict[int, Outcome] = {}
+        for write in alone:
+            outcomes[id(write)] = await self._append_alone(write)
+        if together:
+            outcomes.update(await self._append_together(together))
+        return [outcomes[id(write)] for write in writes]
+
+    async def _append_together(self, writes: Sequence[Write]) -> Mapping[int, Outcome]:
+        batch = _Batch.of(writes)
+        try:
+            stored = _stored(await self._postgres.fetch(self._sql["append"], *batch.arguments(self._now())))
+        except ConnectionLost:
+            return {id(write): OutcomeUnknown(write.episodes[0].id) for write in writes}
+        missing = batch.missing(stored)
+        taken = _taken(await self._postgres.fetch(self._sql["named"], *_columns(missing, 2))) if missing else {}
+        return {id(write): _outcome(write, stored, taken) for write in writes}
+
+    async def _append_alone(self, write: Write) -> Outcome:
+        batch = _Batch.of([write])
+
+        async def work(conn: Connection) -> Outcome:
+            stored = _stored(await conn.fetch(self._sql["append"], *batch.arguments(self._now())))
+            missing = batch.missing(stored)
+            taken = _taken(await conn.fetch(self._sql["named"], *_columns(missing, 2))) if missing else {}
+            outcome = _outcome(write, stored, taken)
+            if isinstance(outcome, RecollectError):
+                raise outcome  # undoes the rest of the write
+            return outcome
+
+        try:
+            return await self._postgres.transaction(work)
+        except ConnectionLost:
+            return OutcomeUnknown(write.episodes[0].id)
+        except EpisodeConflict as exc:
+            return exc
+
+    def _now(self) -> datetime | None:
+        return None if self._clock is None else self._clock()
+
+    async def get(self, tenant: Tenant, id: str) -> Episode | None:
+        row = await self._postgres.fetchrow(self._sql["get"], tenant.key, id)
+        return None if row is None else _episode(tenant, row)
+
+    async def page(
+        self, tenant: Tenant, filters: Filters, *, after: int, limit: int
+    ) -> tuple[Sequence[Episode], int]:
+        # The basis first: whatever is committed in between is then beyond it, and not denied by it.
+        basis = await self._basis(tenant)
+        rows = await self._fetch_filtered("page", filters, tenant.key, after, limit)
+        return [_episode(tenant, row) for row in rows], basis
+
+    async def newest(self, tenant: Tenant, filters: Filters, *, limit: int) -> Sequence[Episode]:
+        rows = await self._fetch_filtered("newest", filters, tenant.key, limit)
+        return [_episode(tenant, row) for row in rows]
+
+    async def by_seq(self, tenant: Tenant, seqs: Sequence[int]) -> Mapping[int, Episode]:
+        rows = await self._postgres.fetch(self._sql["by_seq"], tenant.key, seqs)
+        return {row["seq"]: _episode(tenant, row) for row in rows}
+
+    async def around(
+        self, tenant: Tenant, episodes: Sequence[Episode], *, distance: int
+    ) -> Mapping[int, tuple[Episode, ...]]:
+        hits = [(episode.seq, episode.session_id) for episode in episodes if episode.session_id is not None]
+        rows = await self._postgres.fetch(self._sql["around"], tenant.key, *_columns(hits, 2), distance)
+        found: defaultdict[int, list[Episode]] = defaultdict(list)
+        for row in rows:
+            found[row["hit"]].append(_episode(tenant, row))
+        return {seq: tuple(beside) for seq, beside in found.items()}
+
+    async def sessions(
+        self, tenant: Tenant, *, after: int, limit: int
+    ) -> tuple[Sequence[Session], int]:
+        basis = await self._basis(tenant)
+        rows = await self._postgres.fetch(self._sql["sessions"], tenant.key, after, limit)
+        return [Session.model_construct(**dict(row)) for row in rows], basis
+
+    async def count(self, tenant: Tenant) -> int:
+        row = await self._postgres.fetchrow(self._sql["count"], tenant.key)
+        return 0 if row is None else row[0]
+
+    async def candidates(self, tenant: Tenant, query: Query) -> Candidates:
+        if query.vector is None:
+            return _candidates(query, await self._words(tenant, query.filters), None)
+        words, meanings = await both(
+            lambda: self._words(tenant, query.filters),
+            lambda: self._postgres.fetchrow(self._sql["meanings"], tenant.key, query.vector.tolist()),
+        )
+        return _candidates(query, words, meanings)
+
+    async def _words(self, tenant: Tenant, filters: Filters) -> asyncpg.Record | None:
+        rows = await self._fetch_filtered("words", filters, tenant.key)
+        return rows[0] if rows else None
+
+    async def unembedded(self, tenant: Tenant, *, limit: int) -> Sequence[Episode]:
+        rows = await self._postgres.fetch(self._sql["unembedded"], tenant.key, limit)
+        return [_episode(tenant, row) for row in rows]
+
+    async def set_vectors(self, tenant: Tenant, vectors: "Mapping[int, Vectors]") -> int:
+        if not vectors:
+            return 0
+        places = [(seq, chunk) for seq, matrix in vectors.items() for chunk in range(len(matrix))]
+        flat = np.concatenate(list(vectors.values()))
+        row = await self._postgres.fetchrow(
+            self._sql["set_vectors"],
+            tenant.key,
+            *_columns(places, 2),
+            flat.ravel().tolist(),
+            flat.shape[1],
+        )
+        return 0 if row is None else row[0]
+
+    async def _basis(self, tenant: Tenant) -> int:
+        row = await self._postgres.fetchrow(self._sql["basis"], tenant.key)
+        return 0 if row is None else row["tx"]
+
+    async def _fetch_filtered(
+        self, statement: str, filters: Filters, *args: object
+    ) -> Sequence[asyncpg.Record]:
+        condition, values = _condition(filters, first=len(args) + 1)
+        sql = self._sql[statement].replace("{filters}", condition)
+        return await self._postgres.fetch(sql, *args, *values)
+
+
+@dataclass(slots=True)
+class _Batch:
+    """The episodes of several writes as columns."""
+
+    tenants: dict[str, Tenant] = field(default_factory=dict[str, Tenant])
+    items: dict[Identity, NewEpisode] = field(default_factory=dict[Identity, NewEpisode])
+    repeated: list[Identity] = field(default_factory=list[Identity])  # one id in two writes: the first one stores it
+
+    @classmethod
+    def of(cls, writes: Sequence[Write]) -> "_Batch":
+        batch = cls()
+        for write in writes:
+            batch.tenants[write.tenant.key] = write.tenant
+            for new in write.episodes:
+                identity = (write.tenant.key, new.id)
+                if identity in batch.items:
+                    batch.repeated.append(identity)
+                else:
+                    batch.items[identity] = new
+        return batch
+
+    def missing(self, stored: Stored) -> Sequence[Identity]:
+        """Return what must be read: ids that were taken before, or by another write of the batch."""
+        return [*(identity for identity in self.items if identity not in stored), *self.repeated]
+
+    def arguments(self, now: datetime | None) -> Sequence[object]:
+        """Return the parameters of the statement `append`."""
+        left = Counter(tenant for tenant, _ in self.items)
+        clocks = [(key, tenant.namespace, tenant.user_id, left[key]) for key, tenant in self.tenants.items()]
+        rows: list[tuple[object, ...]] = []
+        chunks: list[tuple[str, str, int]] = []
+        vectors: list[Vectors] = []
+        for (tenant, id), new in self.items.items():
+            left[tenant] -= 1
+            rows.append((
+                tenant, left[tenant], id, new.digest, new.session_id, new.agent_id, new.input, new.output,
+                new.occurred_at, new.metadata, new.transcript, new.embedding_state, packed(new.terms),
+            ))  # fmt: skip
+            if new.vectors is not None:
+                chunks.extend((tenant, id, chunk) for chunk in range(len(new.vectors)))
+                vectors.append(new.vectors)
+        flat = np.concatenate(vectors) if vectors else np.empty((0, 0), dtype=np.float32)
+        return (
+            *_columns(clocks, 4), now, *_columns(rows, 13),
+            *_columns(chunks, 3), flat.ravel().tolist(), flat.shape[1],
+        )  # fmt: skip
+
+
+def _columns(rows: Sequence[tuple[object, ...]], width: int) -> Sequence[Sequence[object]]:
+    return list(zip(*rows, strict=True)) if rows else [()] * width
+
+
+def _stored(rows: Sequence[asyncpg.Record]) -> Stored:
+    return {(row["tenant"], row["id"]): (row["seq"], row["recorded_at"]) for row in rows}
+
+
+def _taken(rows: Sequence[asyncpg.Record]) -> Mapping[Identity, asyncpg.Record]:
+    return {(row["tenant"], row["id"]): row for row in rows}
+
+
+def _outcome(write: Write, stored: Stored, taken: Mapping[Identity, asyncpg.Record]) -> Outcome:
+    episodes: list[Episode] = []
+    for new in write.episodes:
+        identity = (write.tenant.key, new.id)
+        row = taken.get(identity)
+        if row is not None:
+            if row["digest"] != new.digest:
+                return EpisodeConflict(new.id)
+            episodes.append(_episode(write.tenant, row))
+        elif identity in stored:
+            episodes.append(_fresh(write.tenant, new, *stored[identity]))
+        else:  # taken when we wrote, gone when we looked
+            return OutcomeUnknown(new.id)
+    return tuple(episodes)
+
+
+def _fresh(tenant: Tenant, new: NewEpisode, seq: int, recorded_at: datetime) -> Episode:
+    return Episode.model_construct(
+        id=new.id,
+        user_id=tenant.user_id,
+        session_id=new.session_id,
+        agent_id=new.agent_id,
+        seq=seq,
+        input=new.input,
+        output=new.output,
+        occurred_at=new.occurred_at,
+        recorded_at=recorded_at,
+        metadata=_json.loads(new.metadata),
+        transcript=None if new.transcript is None else _json.loads(new.transcript),
+        embedding_state=new.embedding_state,
+    )
+
+
+def _episode(tenant: Tenant, row: asyncpg.Record) -> Episode:
+    return Episode.model_construct(
+        id=row["id"],
+        user_id=tenant.user_id,
+        session_id=row["session_id"],
+        agent_id=row["agent_id"],
+        seq=row["seq"],
+        input=row["input"],
+        output=row["output"],
+        occurred_at=row["occurred_at"],
+        recorded_at=row["recorded_at"],
+        metadata=_json.loads(row["metadata"]),
+        transcript=None if row["transcript"] is None else _json.loads(row["transcript"]),
+        embedding_state=row["embedding_state"],
+    )
+
+
+def _condition(filters: Filters, *, first: int) -> tuple[str, Sequence[object]]:
+    """Return a filter as SQL that continues a condition, with parameters from `$first` on."""
+    parts: list[str] = []
+    values: list[object] = []
+
+    def parameter(value: object) -> str:
+        values.append(value)
+        return f"${first + len(values) - 1}"
+
+    for column, value in (
+        ("session_id =", filters.session_id),
+        ("agent_id =", filters.agent_id),
+        ("occurred_at >=", filters.start),
+        ("occurred_at <", filters.end),
+    ):
+        if value is not None:
+            parts.append(f" and {column} {parameter(value)}")
+    for path, expected in filters.where.items():
+        found = " -> ".join(["metadata", *(f"{parameter(name)}::text" for name in path)])
+        parts.append(f" and ({found})::jsonb = {parameter(_json.dumps(expected))}::jsonb")
+    return "".join(parts), values
+
+
+def _candidates(
+    query: Query, words: asyncpg.Record | None, meanings: asyncpg.Record | None
+) -> Candidates:
+    seqs = _unpacked(words, "seqs", ">i8").astype(np.int64)
+    sessions = _unpacked(words, "sessions", ">i8").astype(np.int64)
+    lengths = _unpacked(words, "lengths", ">i4").astype(np.int64)
+    found = postings(query.terms, b"" if words is None else words["terms"] or b"", lengths)
+    everything = Candidates(
+        seqs=seqs,
+        # A hash has any sign, and 0 stands for no session.
+        sessions=np.where(sessions == 0, -1, sessions & np.iinfo(np.int64).max),
+        lengths=lengths.astype(np.float64),
+        occurred=_unpacked(words, "occurred", ">f8").astype(np.float64),
+        cosine=None if query.vector is None else _best_cosines(meanings, seqs),
+        postings=found,
+        documents=len(seqs),
+        terms=int(lengths.sum()),
+        frequencies={term: len(at) for term, (at, _) in found.items()},
+    )
+    if not query.filters:
+        return everything
+    return everything.only(_unpacked(words, "passes", "?"))
+
+
+def _best_cosines(meanings: asyncpg.Record | None, seqs: "Integers") -> "Floats":
+    """Align the cosines of chunks with the episodes; what was stored between the two reads is left out."""
+    owners = _unpacked(meanings, "seqs", ">i8").astype(np.int64)
+    cosines = _unpacked(meanings, "cosines", ">f8").astype(np.float64)
+    places = np.searchsorted(seqs, owners)
+    known = places < len(seqs)
+    known[known] = seqs[places[known]] == owners[known]
+    best: Floats = np.full(len(seqs), np.nan)
+    np.fmax.at(best, places[known], cosines[known])
+    return best
+
+
+def _unpacked(row: asyncpg.Record | None, column: str, dtype: str) -> Any:
+    return np.frombuffer(b"" if row is None else row[column] or b"", dtype=dtype)

@@ -1,0 +1,23 @@
+-- name: users
+-- "" stands for the anonymous tenant and sorts first.
+select user_id from {schema}.tenant
+where namespace = $1 and ($2::text is null or coalesce(user_id, '') > $2 collate "C")
+order by coalesce(user_id, '') limit $3
+
+-- name: has_named_users
+select exists (select from {schema}.tenant where namespace = $1 and coalesce(user_id, '') > '')
+
+-- name: embedder
+-- Record the first embedder; return the one that is stored.
+insert into {schema}.embedder (model, dimensions) values ($1, $2)
+on conflict (only_row) do update set model = embedder.model
+returning model, dimensions
+
+-- name: replace_embedder
+update {schema}.embedder set model = $1, dimensions = $2
+
+-- name: drop_vectors
+delete from {schema}.episode_vector
+
+-- name: make_pending
+update {schema}.episode set embedding_state = 'pending' where embedding_state = 'ready'

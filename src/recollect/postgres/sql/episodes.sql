@@ -1,0 +1,133 @@
+-- name: append
+-- Everything of a batch in one statement, hence in one transaction and one round trip. It takes the
+-- clock rows first, in sorted order, and reads nothing: an id that is taken is left out of the result.
+-- The numbers of a tenant's episodes count back from its clock: `back` is 0 for the newest.
+with clock as (
+    insert into {schema}.tenant as t (tenant, namespace, user_id, tx, at)
+    select tenant, namespace, user_id, episodes, coalesce($5, clock_timestamp())
+    from unnest($1::text[], $2::text[], $3::text[], $4::int[]) as given (tenant, namespace, user_id, episodes)
+    order by tenant collate "C"
+    on conflict (tenant) do update set
+        tx = t.tx + excluded.tx,
+        at = greatest(coalesce($5, clock_timestamp()), t.at + excluded.tx * interval '1 microsecond')
+    returning tenant, tx, at
+), stored as (
+    insert into {schema}.episode (
+        tenant, seq, id, digest, session_id, agent_id, input, output, occurred_at, recorded_at,
+        metadata, transcript, embedding_state, terms
+    )
+    select
+        tenant, clock.tx - back, id, digest, session_id, agent_id, input, output, occurred_at,
+        clock.at - back * interval '1 microsecond', metadata, transcript, embedding_state, terms
+    from unnest(
+        $6::text[], $7::int[], $8::text[], $9::bytea[], $10::text[], $11::text[], $12::text[], $13::text[],
+        $14::timestamptz[], $15::json[], $16::json[], $17::text[], $18::bytea[]
+    ) as given (
+        tenant, back, id, digest, session_id, agent_id, input, output, occurred_at, metadata, transcript,
+        embedding_state, terms
+    )
+    join clock using (tenant)
+    on conflict (tenant, id) do nothing
+    returning tenant, id, seq, recorded_at
+), embedded as (
+    -- All vectors arrive as one flat array and are cut here.
+    insert into {schema}.episode_vector (tenant, seq, chunk, embedding)
+    select tenant, seq, chunk, ($22::real[])[place * $23::int + 1 : (place + 1) * $23::int]::{vector}.vector
+    from unnest($19::text[], $20::text[], $21::int[])
+        with ordinality as given (tenant, id, chunk, ordinality)
+    join stored using (tenant, id)
+    cross join lateral (select (ordinality - 1)::int as place) as cut
+)
+select tenant, id, seq, recorded_at from stored
+
+-- name: named
+select tenant, digest, {episode}
+from unnest($1::text[], $2::text[]) as wanted (of_tenant, with_id)
+join {schema}.episode on tenant = of_tenant and id = with_id
+
+-- name: get
+select {episode} from {schema}.episode where tenant = $1 and id = $2
+
+-- name: basis
+select tx from {schema}.tenant where tenant = $1
+
+-- name: page
+select {episode} from {schema}.episode where tenant = $1 and seq > $2 {filters} order by seq limit $3
+
+-- name: newest
+select {episode} from {schema}.episode where tenant = $1 {filters} order by seq desc limit $2
+
+-- name: by_seq
+select {episode} from {schema}.episode where tenant = $1 and seq = any($2::bigint[])
+
+-- name: around
+-- A look in either direction for each hit, along the session's index.
+select hit.seq as hit, e.*
+from unnest($2::bigint[], $3::text[]) as hit (seq, session_id)
+cross join lateral (
+    (
+        select {episode} from {schema}.episode
+        where tenant = $1 and session_id = hit.session_id and seq < hit.seq order by seq desc limit $4
+    ) union all (
+        select {episode} from {schema}.episode
+        where tenant = $1 and session_id = hit.session_id and seq > hit.seq order by seq limit $4
+    )
+) as e
+order by hit.seq, e.seq
+
+-- name: sessions
+select
+    session_id, count(*) as episode_count, min(seq) as first_seq, max(seq) as last_seq,
+    min(occurred_at) as first_at, max(occurred_at) as last_at
+from {schema}.episode
+where tenant = $1 and session_id is not null
+group by session_id
+having min(seq) > $2
+order by min(seq)
+limit $3
+
+-- name: count
+select count(*) from {schema}.episode where tenant = $1
+
+-- name: words
+-- The tenant's columns as packed bytes: one row to decode instead of one for each episode.
+select
+    string_agg(int8send(seq), '') as seqs,
+    string_agg(int8send(session), '') as sessions,
+    string_agg(float8send(occurred), '') as occurred,
+    string_agg(int4send(octet_length(terms) / 8), '') as lengths,
+    string_agg(terms, '') as terms,
+    string_agg(passes, '') as passes
+from (
+    select
+        seq, terms, date_part('epoch', occurred_at) as occurred,
+        coalesce(hashtextextended(session_id, 0), 0) as session,
+        case when true {filters} then '\x01'::bytea else '\x00'::bytea end as passes
+    from {schema}.episode where tenant = $1 order by seq
+) as ordered
+
+-- name: meanings
+-- Exact: every vector of the tenant is compared.
+select
+    string_agg(int8send(seq), '') as seqs,
+    string_agg(float8send(1 - (embedding operator({vector}.<=>) $2::real[]::{vector}.vector)), '') as cosines
+from {schema}.episode_vector where tenant = $1
+
+-- name: unembedded
+select {episode} from {schema}.episode where tenant = $1 and embedding_state <> 'ready' order by seq limit $2
+
+-- name: set_vectors
+-- The row of an episode is taken before its vectors are written: of two processes one finds it ready.
+with given as (
+    select seq, chunk, ($4::real[])[place * $5::int + 1 : (place + 1) * $5::int]::{vector}.vector as embedding
+    from unnest($2::bigint[], $3::int[]) with ordinality as given (seq, chunk, ordinality)
+    cross join lateral (select (ordinality - 1)::int as place) as cut
+), ready as (
+    update {schema}.episode e set embedding_state = 'ready'
+    where tenant = $1 and seq = any($2::bigint[]) and embedding_state <> 'ready'
+    returning seq
+), embedded as (
+    insert into {schema}.episode_vector (tenant, seq, chunk, embedding)
+    select $1, seq, chunk, embedding from given join ready using (seq)
+)
+select count(*) from ready
