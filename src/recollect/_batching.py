@@ -125,9 +125,7 @@ class Batcher(Generic[Item, Result]):
         """Flush what is waiting; the leader's own entry is among it, or will be in the next turn."""
         batch = self._take()
         try:
-            with anyio.CancelScope(
-                deadline=anyio.current_effective_deadline(), shield=self._shield
-            ) as scope:
+            with anyio.CancelScope(deadline=anyio.current_effective_deadline(), shield=self._shield) as scope:
                 await self._settle(batch)
         finally:
             self._put_back(batch)
@@ -138,7 +136,7 @@ class Batcher(Generic[Item, Result]):
         """Give every entry an outcome, splitting the batch around the one that makes it fail."""
         try:
             outcomes = await self._flush([entry.item for entry in batch])
-        except Exception as exc:  # boundary to user code: an embedder raises what it likes
+        except Exception as exc:  # noqa: BLE001  # boundary to user code: an embedder raises what it likes
             if len(batch) > 1 and not isinstance(exc, TryLater):
                 middle = len(batch) // 2
                 await self._settle(batch[:middle])

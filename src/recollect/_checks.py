@@ -4,7 +4,7 @@ import math
 import unicodedata
 from collections.abc import Mapping
 from datetime import UTC, datetime
-from typing import Any, get_args
+from typing import Any, cast, get_args
 
 from . import _json
 from .errors import InvalidInput
@@ -65,7 +65,7 @@ def check_instant(field: str, value: object) -> datetime:
         instant = value.astimezone(UTC)
     except OverflowError:
         raise InvalidInput(field, "leaves the years 1..9999 in UTC") from None
-    if instant.replace(tzinfo=None) in (datetime.min, datetime.max):
+    if instant.replace(tzinfo=None) in (datetime.min, datetime.max):  # noqa: DTZ901
         raise InvalidInput(field, "is datetime.min or datetime.max; unbounded is None")
     return instant
 
@@ -74,11 +74,10 @@ def check_time_range(field: str, value: object) -> TimeRange:
     """Return a half-open range of instants, each side None for unbounded."""
     if value is None:
         return None, None
-    if not isinstance(value, tuple) or len(value) != 2:  # pyright: ignore[reportUnknownArgumentType]
+    if not isinstance(value, tuple) or len(pair := cast("tuple[object, ...]", value)) != 2:
         raise InvalidInput(field, "expected a pair (start or None, end or None)")
     start, end = (
-        None if bound is None else check_instant(f"{field}[{i}]", bound)
-        for i, bound in enumerate(value)  # pyright: ignore[reportUnknownVariableType,reportUnknownArgumentType]
+        None if bound is None else check_instant(f"{field}[{i}]", bound) for i, bound in enumerate(pair)
     )
     if start is not None and end is not None and start >= end:
         raise InvalidInput(field, "is empty or reversed; the end must be after the start")
@@ -95,10 +94,11 @@ def check_count(field: str, value: object, *, low: int = 1, high: int = 1_000) -
 
 
 def check_mode(value: object) -> Mode:
-    for mode in get_args(Mode):
+    modes: tuple[Mode, ...] = get_args(Mode)
+    for mode in modes:
         if value == mode:
             return mode
-    raise InvalidInput("mode", f"must be one of {', '.join(get_args(Mode))}")
+    raise InvalidInput("mode", f"must be one of {', '.join(modes)}")
 
 
 def check_json(field: str, value: object, *, limit: int) -> str:
@@ -114,10 +114,10 @@ def check_object(field: str, value: object, *, limit: int) -> str:
     """Like `check_json`, for a JSON object."""
     if not isinstance(value, dict):
         raise InvalidInput(field, f"expected a dict, got {type(value).__name__}")
-    return check_json(field, value, limit=limit)  # pyright: ignore[reportUnknownArgumentType]
+    return check_json(field, cast("object", value), limit=limit)
 
 
-def _check_json(field: str, value: Any, *, depth: int) -> None:
+def _check_json(field: str, value: object, *, depth: int) -> None:
     match value:
         case None | bool():
             return
@@ -129,19 +129,25 @@ def _check_json(field: str, value: Any, *, depth: int) -> None:
         case float():
             if not math.isfinite(value):
                 raise InvalidInput(field, "contains NaN or infinity, which JSON does not have")
-        case list() | dict() if depth > MAX_DEPTH:
-            raise InvalidInput(field, f"is deeper than {MAX_DEPTH}, or contains itself")
-        case list():
-            for i, item in enumerate(value):
-                _check_json(f"{field}[{i}]", item, depth=depth + 1)
-        case dict():
-            for key, item in value.items():
-                if not isinstance(key, str):
-                    raise InvalidInput(field, f"has a key that is {type(key).__name__}, not a string")
-                _check_characters(field, key)
-                _check_json(field, item, depth=depth + 1)
+        case list() | dict():
+            if depth > MAX_DEPTH:
+                raise InvalidInput(field, f"is deeper than {MAX_DEPTH}, or contains itself")
+            _check_container(field, cast("list[object] | dict[object, object]", value), depth=depth)
         case _:
             raise InvalidInput(field, f"contains {type(value).__name__}, which is not JSON")
+
+
+def _check_container(field: str, value: list[object] | dict[object, object], *, depth: int) -> None:
+    if isinstance(value, list):
+        for i, item in enumerate(value):
+            _check_json(f"{field}[{i}]", item, depth=depth + 1)
+        return
+    for key, item in value.items():
+        # A key is the user's text, so the path in the message stops here.
+        if not isinstance(key, str):
+            raise InvalidInput(field, f"has a key that is {type(key).__name__}, not a string")
+        _check_characters(field, key)
+        _check_json(field, item, depth=depth + 1)
 
 
 def check_where(field: str, value: object) -> dict[tuple[str, ...], Any]:
@@ -151,12 +157,14 @@ def check_where(field: str, value: object) -> dict[tuple[str, ...], Any]:
     if not isinstance(value, Mapping):
         raise InvalidInput(field, f"expected a mapping of dotted paths, got {type(value).__name__}")
     where: dict[tuple[str, ...], Any] = {}
-    for path, expected in value.items():  # pyright: ignore[reportUnknownVariableType]
+    for path, expected in cast("Mapping[object, object]", value).items():
         names = tuple(check_id(f"{field} path", path).split("."))
         if not all(names) or len(names) > MAX_DEPTH:
             raise InvalidInput(field, "has a path with an empty part, or too many parts")
-        if isinstance(expected, dict) and any(str(key).startswith("$") for key in expected):  # pyright: ignore
-            raise InvalidInput(field, "has an operator; only equality with a JSON value is supported")
         _check_json(field, expected, depth=1)
+        if isinstance(expected, dict) and any(
+            key.startswith("$") for key in cast("dict[str, object]", expected)
+        ):
+            raise InvalidInput(field, "has an operator; only equality with a JSON value is supported")
         where[names] = expected
     return where

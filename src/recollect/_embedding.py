@@ -34,7 +34,7 @@ class Embedding:
     """
 
     def __init__(self, embedder: Embedder, *, cached: int, chunk_chars: int) -> None:
-        if not isinstance(embedder.model, str) or not embedder.model:  # pyright: ignore[reportUnnecessaryIsInstance]
+        if type(embedder.model) is not str or not embedder.model:
             msg = "the embedder's `model` must be a non-empty string"
             raise ConfigurationError(msg)
         if type(embedder.dimensions) is not int or not 1 <= embedder.dimensions <= 16_000:
@@ -72,7 +72,7 @@ class Embedding:
         if wanted:
             try:
                 fresh = iter(await batcher.submit(wanted))
-            except Exception as exc:  # boundary to user code: an embedder raises what it likes
+            except Exception as exc:  # noqa: BLE001  # boundary to user code: it raises what it likes
                 self._went_wrong(exc)
                 return None
             self._came_back()
@@ -81,9 +81,7 @@ class Embedding:
         self._keep(keys, found)
         return found
 
-    async def _flush(
-        self, items: Sequence[Texts], kind: TextKind
-    ) -> "Sequence[Vectors | Exception]":
+    async def _flush(self, items: Sequence[Texts], kind: TextKind) -> "Sequence[Vectors | Exception]":
         texts = [text for item in items for text in item]
         raw = np.asarray(await self._embedder.embed(texts, kind=kind), dtype=np.float32)
         expected = (len(texts), self._embedder.dimensions)
@@ -113,7 +111,8 @@ class Embedding:
     def _went_wrong(self, exc: Exception) -> None:
         if not self._failing:
             # Only the type: the message of somebody else's exception may quote the text.
-            logger.warning("the embedder fails (%s): episodes stay pending, recall goes by words", type(exc).__name__)
+            failure = type(exc).__name__
+            logger.warning("the embedder fails (%s): episodes stay pending, recall goes by words", failure)
         self._failing = True
 
     def _came_back(self) -> None:

@@ -37,7 +37,9 @@ def equal(a: Any, b: Any) -> bool:
     if type(a) is not type(b):
         return isinstance(a, int | float) and isinstance(b, int | float) and a == b
     if isinstance(a, dict):
-        return a.keys() == b.keys() and all(equal(a[key], b[key]) for key in a)
+        one, other = cast("dict[str, Any]", a), cast("dict[str, Any]", b)
+        return one.keys() == other.keys() and all(equal(one[key], other[key]) for key in one)
     if isinstance(a, list):
-        return len(a) == len(b) and all(map(equal, a, b))
+        items, others = cast("list[Any]", a), cast("list[Any]", b)
+        return len(items) == len(others) and all(map(equal, items, others))
     return bool(a == b)

@@ -1,4 +1,4 @@
-"""From a query to recollections: analyse, ask both legs, rank, fetch. The pipeline is the same for every store."""
+"""From a query to recollections: analyse, ask both legs, rank, fetch. The same for every store."""
 
 import math
 from collections.abc import Mapping
@@ -32,7 +32,8 @@ async def recall(
         found = await store.newest(tenant, filters, limit=limit)
         hits = [Recollection(episode=episode, score=0.0, signals=Signals()) for episode in found]
     else:
-        query = Query(_terms(text, mode, composition.language), await _vector(composition, text, mode), filters)
+        terms = _terms(text, mode, composition.language)
+        query = Query(terms, await _vector(composition, text, mode), filters)
         if not query.terms and query.vector is None:
             return ()
         candidates = await store.candidates(tenant, query)
@@ -42,9 +43,7 @@ async def recall(
     if not neighbours or not hits:
         return tuple(hits)
     beside = await store.around(tenant, [hit.episode for hit in hits], distance=neighbours)
-    return tuple(
-        hit.model_copy(update={"neighbours": beside.get(hit.episode.seq, ())}) for hit in hits
-    )
+    return tuple(hit.model_copy(update={"neighbours": beside.get(hit.episode.seq, ())}) for hit in hits)
 
 
 def _terms(text: str, mode: Mode, language: str) -> tuple[str, ...]:

@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
 from hashlib import blake2b
-from typing import TYPE_CHECKING, Literal, get_args
+from typing import TYPE_CHECKING, Literal, cast, get_args
 
 import anyio
 from anyio import to_thread
@@ -63,18 +63,16 @@ async def remember(
     raise AssertionError  # the block returns, or `late` has raised
 
 
-def _check(
-    drafts: object, embed: object, scope: Scope, limits: Limits, *, many: bool
-) -> Sequence[_Checked]:
+def _check(drafts: object, embed: object, scope: Scope, limits: Limits, *, many: bool) -> Sequence[_Checked]:
     if embed not in get_args(Embed):
         raise InvalidInput("embed", f"must be one of {', '.join(get_args(Embed))}")
     if not isinstance(drafts, list | tuple):
         raise InvalidInput("drafts", f"expected a list or tuple, got {type(drafts).__name__}")
-    if len(drafts) > limits.max_batch:  # pyright: ignore[reportUnknownArgumentType]
+    given = cast("Sequence[object]", drafts)
+    if len(given) > limits.max_batch:
         raise InvalidInput("drafts", f"more than {limits.max_batch}; remember them in parts")
     checked = [
-        _check_draft(f"drafts[{i}]." if many else "", draft, scope, limits)
-        for i, draft in enumerate(drafts)  # pyright: ignore[reportUnknownArgumentType, reportUnknownVariableType]
+        _check_draft(f"drafts[{i}]." if many else "", draft, scope, limits) for i, draft in enumerate(given)
     ]
     ids = [each.draft.id for each in checked if each.draft.id is not None]
     if len(set(ids)) < len(ids):
@@ -105,9 +103,7 @@ def _check_draft(at: str, draft: object, scope: Scope, limits: Limits) -> _Check
     )
 
 
-async def _analysed(
-    checked: _Checked, scope: Scope, composition: Composition, now: datetime
-) -> NewEpisode:
+async def _analysed(checked: _Checked, scope: Scope, composition: Composition, now: datetime) -> NewEpisode:
     draft, occurred_at = checked.draft, checked.occurred_at or now
     text = text_of(draft.input, draft.output)
     if len(text) > LONG_TEXT:

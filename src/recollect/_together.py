@@ -12,15 +12,16 @@ async def both(first: Callable[[], Awaitable[A]], second: Callable[[], Awaitable
 
     Raises the first error itself: two halves of one call are not a group to their caller.
     """
-    results: list[B] = []
+    ones: list[A] = []
+    others: list[B] = []
 
     async def run_second() -> None:
-        results.append(await second())
+        others.append(await second())
 
     try:
         async with create_task_group() as tasks:
             tasks.start_soon(run_second)
-            result = await first()
+            ones.append(await first())
     except BaseExceptionGroup as group:
         raise group.exceptions[0] from group.exceptions[0].__cause__
-    return result, results[0]
+    return ones[0], others[0]

@@ -56,7 +56,7 @@ async def open_memory(
     """
     _check_choices(on_embedding_mismatch, migrate)
     # Drivers and numpy take a while to import, which must not hold up the event loop.
-    await to_thread.run_sync(_load, postgres is not None)
+    await to_thread.run_sync(_load, "inprocess" if postgres is None else "postgres")
     from .memory import Memory
 
     async with AsyncExitStack() as stack:
@@ -89,8 +89,8 @@ async def open_memory(
         yield memory
 
 
-def _load(with_postgres: bool) -> None:
-    for module in ("memory", "postgres" if with_postgres else "inprocess"):
+def _load(backend: str) -> None:
+    for module in ("memory", backend):
         import_module(f"{__package__}.{module}")
 
 

@@ -59,9 +59,7 @@ class Episodes:
         async with self._composition.call(tenant):
             items, basis = await self._store.page(tenant, filters, after=position, limit=limit)
         more = len(items) == limit
-        return Page(
-            items=tuple(items), cursor=sealed(items[-1].seq, *query) if more else None, basis=basis
-        )
+        return Page(items=tuple(items), cursor=sealed(items[-1].seq, *query) if more else None, basis=basis)
 
     async def sessions(self, *, cursor: str | None = None, limit: int = 100) -> Page[Session]:
         """Return the sessions in order of their first episode.

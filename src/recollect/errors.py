@@ -55,7 +55,7 @@ class EmbeddingMismatch(ConfigurationError):
         self.given = given
 
     def __str__(self) -> str:
-        stored, given = (f"{model} ({dimensions} dimensions)" for model, dimensions in (self.stored, self.given))
+        stored, given = (f"{model} ({size} dimensions)" for model, size in (self.stored, self.given))
         return (
             f"the archive holds vectors of {stored}, the embedder is {given}; open it with that model, "
             'or with on_embedding_mismatch="reembed" and then run embed_pending'
@@ -225,7 +225,7 @@ class OutcomeUnknown(TryLater):
         self.key = key
 
     def __str__(self) -> str:
-        return f"the write may or may not have landed; repeat it with the key {self.key!r}, it is applied once"
+        return f"the write may or may not have landed; repeat it with key {self.key!r}, it is applied once"
 
 
 class HookError(RecollectError):

@@ -2,7 +2,7 @@ import warnings
 from collections.abc import Mapping, Sequence
 from datetime import datetime
 from types import TracebackType
-from typing import Any
+from typing import Any, Self
 
 from ._analysis import languages
 from ._checks import (
@@ -85,9 +85,7 @@ class Memory:
         self._namespace = check_id("namespace", namespace)
         embedding = None
         if embedder is not None:
-            embedding = Embedding(
-                embedder, cached=limits.cached_embeddings, chunk_chars=limits.chunk_chars
-            )
+            embedding = Embedding(embedder, cached=limits.cached_embeddings, chunk_chars=limits.chunk_chars)
         self._composition = Composition(
             archive=archive,
             tenants=open_tenants(limits) if tenants is None else tenants,
@@ -217,7 +215,7 @@ class UserMemory:
         )
         return UserMemory(self._composition, scope)
 
-    async def acquire(self) -> "UserMemory":
+    async def acquire(self) -> Self:
         """Lease the tenant until `release`; leases of one tenant add up.
 
         Raises:
@@ -239,7 +237,7 @@ class UserMemory:
         self._leases -= 1
         self._composition.tenants.release(self._scope.tenant)
 
-    async def __aenter__(self) -> "UserMemory":
+    async def __aenter__(self) -> Self:
         return await self.acquire()
 
     async def __aexit__(
@@ -370,9 +368,7 @@ class UserMemory:
             )
         raise AssertionError  # the block returns, or raises that the time is over
 
-    async def messages(
-        self, session_id: str | None = None, *, limit: int = 20
-    ) -> tuple[Message, ...]:
+    async def messages(self, session_id: str | None = None, *, limit: int = 20) -> tuple[Message, ...]:
         """Return the newest `limit` user and assistant turns, oldest first, without empty ones.
 
         Args:
@@ -383,9 +379,7 @@ class UserMemory:
         check_count("limit", limit, low=0)
         async with self._composition.call(self._scope.tenant):
             await self._warn_if_shared()
-        return await self.episodes.messages(
-            session_id=session_id, agent_id=self._scope.agent_id, limit=limit
-        )
+        return await self.episodes.messages(session_id=session_id, agent_id=self._scope.agent_id, limit=limit)
 
     async def _warn_if_shared(self) -> None:
         tenant = self._scope.tenant

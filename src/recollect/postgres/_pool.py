@@ -82,7 +82,7 @@ class Postgres:
                     conn.terminate()
 
 
-async def _keep_session(conn: Connection) -> None:
+async def _keep_session(conn: object) -> None:
     """Replace the driver's reset: we leave no session state, so a release needs no round trip."""
 
 

@@ -5,7 +5,8 @@ from collections.abc import Mapping
 from importlib.resources import files
 
 EPISODE = (
-    "seq, id, session_id, agent_id, input, output, occurred_at, recorded_at, metadata, transcript, embedding_state"
+    "seq, id, session_id, agent_id, input, output, occurred_at, recorded_at, metadata, transcript,"
+    " embedding_state"
 )
 """The columns that a read returns."""
 
@@ -28,4 +29,7 @@ def statements(name: str, *, schema: str, vector: str) -> Mapping[str, str]:
 
 
 def rendered(sql: str, *, schema: str, vector: str) -> str:
-    return sql.replace("{schema}", quoted(schema)).replace("{vector}", quoted(vector)).replace("{episode}", EPISODE)
+    names = {"{schema}": quoted(schema), "{vector}": quoted(vector), "{episode}": EPISODE}
+    for placeholder, name in names.items():
+        sql = sql.replace(placeholder, name)
+    return sql

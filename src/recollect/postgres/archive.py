@@ -117,6 +117,4 @@ async def open_postgres(
             await migrate(postgres, schema)
         else:
             await check(postgres, schema)
-        yield PostgresArchive(
-            postgres, schema=schema, vector=await vector_schema(postgres), clock=clock
-        )
+        yield PostgresArchive(postgres, schema=schema, vector=await vector_schema(postgres), clock=clock)

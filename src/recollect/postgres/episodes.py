@@ -18,13 +18,16 @@ from ._sql import statements
 from .terms import packed, postings
 
 if TYPE_CHECKING:
-    from ..stores import Floats, Integers, Vectors
+    from ..stores import Booleans, Floats, Integers, Vectors
 
 Identity = tuple[str, str]
 """Tenant key and episode id."""
 
 Stored = Mapping[Identity, tuple[int, datetime]]
 """`seq` and `recorded_at` of the episodes that a statement has stored."""
+
+Taken = Mapping[Identity, asyncpg.Record]
+"""What is stored under ids that a statement left alone."""
 
 Outcome = tuple[Episode, ...] | RecollectError
 
@@ -63,7 +66,9 @@ class PostgresEpisodes(EpisodeStore):
         except ConnectionLost:
             return {id(write): OutcomeUnknown(write.episodes[0].id) for write in writes}
         missing = batch.missing(stored)
-        taken = _taken(await self._postgres.fetch(self._sql["named"], *_columns(missing, 2))) if missing else {}
+        taken: Taken = {}
+        if missing:
+            taken = _taken(await self._postgres.fetch(self._sql["named"], *_columns(missing, 2)))
         return {id(write): _outcome(write, stored, taken) for write in writes}
 
     async def _append_alone(self, write: Write) -> Outcome:
@@ -72,7 +77,9 @@ class PostgresEpisodes(EpisodeStore):
         async def work(conn: Connection) -> Outcome:
             stored = _stored(await conn.fetch(self._sql["append"], *batch.arguments(self._now())))
             missing = batch.missing(stored)
-            taken = _taken(await conn.fetch(self._sql["named"], *_columns(missing, 2))) if missing else {}
+            taken: Taken = {}
+            if missing:
+                taken = _taken(await conn.fetch(self._sql["named"], *_columns(missing, 2)))
             outcome = _outcome(write, stored, taken)
             if isinstance(outcome, RecollectError):
                 raise outcome  # undoes the rest of the write
@@ -118,9 +125,7 @@ class PostgresEpisodes(EpisodeStore):
             found[row["hit"]].append(_episode(tenant, row))
         return {seq: tuple(beside) for seq, beside in found.items()}
 
-    async def sessions(
-        self, tenant: Tenant, *, after: int, limit: int
-    ) -> tuple[Sequence[Session], int]:
+    async def sessions(self, tenant: Tenant, *, after: int, limit: int) -> tuple[Sequence[Session], int]:
         basis = await self._basis(tenant)
         rows = await self._postgres.fetch(self._sql["sessions"], tenant.key, after, limit)
         return [Session.model_construct(**dict(row)) for row in rows], basis
@@ -132,9 +137,10 @@ class PostgresEpisodes(EpisodeStore):
     async def candidates(self, tenant: Tenant, query: Query) -> Candidates:
         if query.vector is None:
             return _candidates(query, await self._words(tenant, query.filters), None)
+        vector: list[float] = query.vector.tolist()
         words, meanings = await both(
             lambda: self._words(tenant, query.filters),
-            lambda: self._postgres.fetchrow(self._sql["meanings"], tenant.key, query.vector.tolist()),
+            lambda: self._postgres.fetchrow(self._sql["meanings"], tenant.key, vector),
         )
         return _candidates(query, words, meanings)
 
@@ -178,7 +184,8 @@ class _Batch:
 
     tenants: dict[str, Tenant] = field(default_factory=dict[str, Tenant])
     items: dict[Identity, NewEpisode] = field(default_factory=dict[Identity, NewEpisode])
-    repeated: list[Identity] = field(default_factory=list[Identity])  # one id in two writes: the first one stores it
+    repeated: list[Identity] = field(default_factory=list[Identity])
+    """Ids that two writes of the batch have: the first one stores them."""
 
     @classmethod
     def of(cls, writes: Sequence[Write]) -> "_Batch":
@@ -228,11 +235,11 @@ def _stored(rows: Sequence[asyncpg.Record]) -> Stored:
     return {(row["tenant"], row["id"]): (row["seq"], row["recorded_at"]) for row in rows}
 
 
-def _taken(rows: Sequence[asyncpg.Record]) -> Mapping[Identity, asyncpg.Record]:
+def _taken(rows: Sequence[asyncpg.Record]) -> Taken:
     return {(row["tenant"], row["id"]): row for row in rows}
 
 
-def _outcome(write: Write, stored: Stored, taken: Mapping[Identity, asyncpg.Record]) -> Outcome:
+def _outcome(write: Write, stored: Stored, taken: Taken) -> Outcome:
     episodes: list[Episode] = []
     for new in write.episodes:
         identity = (write.tenant.key, new.id)
@@ -305,9 +312,7 @@ def _condition(filters: Filters, *, first: int) -> tuple[str, Sequence[object]]:
     return "".join(parts), values
 
 
-def _candidates(
-    query: Query, words: asyncpg.Record | None, meanings: asyncpg.Record | None
-) -> Candidates:
+def _candidates(query: Query, words: asyncpg.Record | None, meanings: asyncpg.Record | None) -> Candidates:
     seqs = _unpacked(words, "seqs", ">i8").astype(np.int64)
     sessions = _unpacked(words, "sessions", ">i8").astype(np.int64)
     lengths = _unpacked(words, "lengths", ">i4").astype(np.int64)
@@ -333,9 +338,8 @@ def _best_cosines(meanings: asyncpg.Record | None, seqs: "Integers") -> "Floats"
     """Align the cosines of chunks with the episodes; what was stored between the two reads is left out."""
     owners = _unpacked(meanings, "seqs", ">i8").astype(np.int64)
     cosines = _unpacked(meanings, "cosines", ">f8").astype(np.float64)
-    places = np.searchsorted(seqs, owners)
-    known = places < len(seqs)
-    known[known] = seqs[places[known]] == owners[known]
+    places: Integers = np.searchsorted(seqs, owners)
+    known: Booleans = np.isin(owners, seqs, assume_unique=False)
     best: Floats = np.full(len(seqs), np.nan)
     np.fmax.at(best, places[known], cosines[known])
     return best

