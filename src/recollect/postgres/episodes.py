@@ -2,7 +2,7 @@ from collections import Counter, defaultdict
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 
 import asyncpg
 import numpy as np
@@ -338,8 +338,9 @@ def _best_cosines(meanings: asyncpg.Record | None, seqs: "Integers") -> "Floats"
     """Align the cosines of chunks with the episodes; what was stored between the two reads is left out."""
     owners = _unpacked(meanings, "seqs", ">i8").astype(np.int64)
     cosines = _unpacked(meanings, "cosines", ">f8").astype(np.float64)
-    places: Integers = np.searchsorted(seqs, owners)
-    known: Booleans = np.isin(owners, seqs, assume_unique=False)
+    places = cast("Integers", np.searchsorted(seqs, owners))
+    known: Booleans = places < len(seqs)
+    known[known] = seqs[places[known]] == owners[known]
     best: Floats = np.full(len(seqs), np.nan)
     np.fmax.at(best, places[known], cosines[known])
     return best
