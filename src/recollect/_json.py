@@ -37,9 +37,11 @@ def equal(a: Any, b: Any) -> bool:
     if type(a) is not type(b):
         return isinstance(a, int | float) and isinstance(b, int | float) and a == b
     if isinstance(a, dict):
-        one, other = cast("dict[str, Any]", a), cast("dict[str, Any]", b)
+        one: dict[str, Any] = a
+        other: dict[str, Any] = b
         return one.keys() == other.keys() and all(equal(one[key], other[key]) for key in one)
     if isinstance(a, list):
-        items, others = cast("list[Any]", a), cast("list[Any]", b)
+        items: list[Any] = a
+        others: list[Any] = b
         return len(items) == len(others) and all(map(equal, items, others))
     return bool(a == b)

@@ -253,7 +253,7 @@ def _standard(values: FloatArray, weight: float) -> FloatArray:
     """Return weighted standard scores; 0 where there is nothing but noise."""
     if len(values) == 0:
         return np.zeros(0)
-    scores = values - values.mean()
+    scores: FloatArray = values - values.mean()
     # Not a dot product: BLAS may split it over threads, whose number would then show in the last bits.
     deviation = math.sqrt(float(np.square(scores).mean()))
     scores *= weight / deviation if deviation > _NOISE else 0.0
