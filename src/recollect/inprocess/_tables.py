@@ -42,7 +42,8 @@ class VectorTable:
         used, wanted = len(self._owners), len(self._owners) + len(vectors)
         if wanted > len(self._matrix):
             grown = np.empty((max(wanted, 2 * len(self._matrix), 16), vectors.shape[1]), dtype=np.float32)
-            grown[:used] = self._matrix[:used]
+            if used:  # before the first vector the matrix has no width
+                grown[:used] = self._matrix[:used]
             self._matrix = grown
         self._matrix[used:wanted] = vectors
         self._owners.extend([owner] * len(vectors))
