@@ -30,18 +30,16 @@ def at_path(value: object, path: Sequence[str]) -> tuple[bool, object]:
     return True, value
 
 
-def equal(a: Any, b: Any) -> bool:
+def equal(a: object, b: object) -> bool:
     """Compare as JSON does: 1 equals 1.0, but true does not equal 1."""
     if isinstance(a, bool) or isinstance(b, bool):
         return a is b
     if type(a) is not type(b):
         return isinstance(a, int | float) and isinstance(b, int | float) and a == b
     if isinstance(a, dict):
-        one: dict[str, Any] = a
-        other: dict[str, Any] = b
+        one, other = cast("dict[str, object]", a), cast("dict[str, object]", b)
         return one.keys() == other.keys() and all(equal(one[key], other[key]) for key in one)
     if isinstance(a, list):
-        items: list[Any] = a
-        others: list[Any] = b
+        items, others = cast("list[object]", a), cast("list[object]", b)
         return len(items) == len(others) and all(map(equal, items, others))
     return bool(a == b)

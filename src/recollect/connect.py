@@ -91,7 +91,7 @@ async def open_memory(
 
 def _load(backend: str) -> None:
     for module in ("memory", backend):
-        import_module(f"{__package__}.{module}")
+        import_module(f"recollect.{module}")
 
 
 def _check_choices(on_embedding_mismatch: object, migrate: object) -> None:

@@ -43,7 +43,7 @@ def migrations() -> Sequence[Migration]:
     """Return the migrations in their order."""
     found = [
         Migration(int(entry.name[:4]), entry.name.removesuffix(".sql"), entry.read_text())
-        for entry in (files(__package__) / "migrations").iterdir()
+        for entry in (files("recollect.postgres") / "migrations").iterdir()
         if entry.name.endswith(".sql")
     ]
     return sorted(found, key=lambda migration: migration.number)

@@ -20,7 +20,7 @@ def quoted(identifier: str) -> str:
 
 def statements(name: str, *, schema: str, vector: str) -> Mapping[str, str]:
     """Return the blocks of `sql/<name>.sql` by name, for these schemas; `{filters}` stays in."""
-    text = (files(__package__) / "sql" / f"{name}.sql").read_text()
+    text = (files("recollect.postgres") / "sql" / f"{name}.sql").read_text()
     _, *parts = _NAME.split(text)
     return {
         block: rendered(sql.strip(), schema=schema, vector=vector)
