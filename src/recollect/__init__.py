@@ -45,7 +45,8 @@ from .types import (
 
 if TYPE_CHECKING:
     from ._tenants import TenantMap
-    from .memory import Memory, UserMemory
+    from .memory import Memory
+    from .user import UserMemory
 
 __all__ = (
     "Archive",
@@ -92,7 +93,7 @@ __all__ = (
     "open_memory",
 )
 
-_LAZY = {"Memory": "memory", "UserMemory": "memory", "TenantMap": "_tenants"}
+_LAZY = {"Memory": "memory", "UserMemory": "user", "TenantMap": "_tenants"}
 """Names whose modules import numpy, or are rarely needed: imported when they are asked for."""
 
 

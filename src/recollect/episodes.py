@@ -1,15 +1,13 @@
-from collections.abc import Sequence
 from datetime import datetime
-from itertools import chain
 from typing import TYPE_CHECKING
 
-from ._checks import check_count, check_instant, check_optional_id, check_time_range
+from ._checks import check_count, check_id, check_instant, check_optional_id, check_time_range
 from ._composition import Composition, Scope
 from ._cursor import opened, sealed
 from ._remembering import embed_all, text_of
 from .errors import ConfigurationError
 from .stores import Filters
-from .types import Episode, Message, Page, Session
+from .types import Episode, Page, Session
 
 if TYPE_CHECKING:
     from .stores import Vectors
@@ -25,7 +23,7 @@ class Episodes:
 
     async def get(self, id: str) -> Episode | None:
         """Return an episode, or None if this tenant has none with this id."""
-        id = check_optional_id("id", id) or ""
+        check_id("id", id)
         async with self._composition.call(self._scope.tenant):
             return await self._store.get(self._scope.tenant, id)
         raise AssertionError
@@ -57,9 +55,9 @@ class Episodes:
         position = opened(cursor, int, *query) or 0
         check_count("limit", limit)
         async with self._composition.call(tenant):
-            items, basis = await self._store.page(tenant, filters, after=position, limit=limit)
-        more = len(items) == limit
-        return Page(items=tuple(items), cursor=sealed(items[-1].seq, *query) if more else None, basis=basis)
+            found, basis = await self._store.page(tenant, filters, after=position, limit=limit + 1)
+        more = sealed(found[limit - 1].seq, *query) if len(found) > limit else None
+        return Page(items=tuple(found[:limit]), cursor=more, basis=basis)
 
     async def sessions(self, *, cursor: str | None = None, limit: int = 100) -> Page[Session]:
         """Return the sessions in order of their first episode.
@@ -73,29 +71,15 @@ class Episodes:
         position = opened(cursor, int, *query) or 0
         check_count("limit", limit)
         async with self._composition.call(tenant):
-            items, basis = await self._store.sessions(tenant, after=position, limit=limit)
-        more = len(items) == limit
-        return Page(
-            items=tuple(items), cursor=sealed(items[-1].first_seq, *query) if more else None, basis=basis
-        )
+            found, basis = await self._store.sessions(tenant, after=position, limit=limit + 1)
+        more = sealed(found[limit - 1].first_seq, *query) if len(found) > limit else None
+        return Page(items=tuple(found[:limit]), cursor=more, basis=basis)
 
     async def count(self) -> int:
         """Return how many episodes the tenant has."""
         async with self._composition.call(self._scope.tenant):
             return await self._store.count(self._scope.tenant)
         raise AssertionError
-
-    async def messages(
-        self, *, session_id: str | None, agent_id: str | None, limit: int
-    ) -> tuple[Message, ...]:
-        """Return prior turns; see `UserMemory.messages`."""
-        tenant = self._scope.tenant
-        filters = Filters(session_id=session_id, agent_id=agent_id)
-        async with self._composition.call(tenant):
-            # Every episode has at least one side.
-            newest = await self._store.newest(tenant, filters, limit=max(limit, 1))
-        turns = list(chain.from_iterable(map(_sides, reversed(newest))))
-        return tuple(turns[len(turns) - limit :] if limit < len(turns) else turns)
 
     async def embed_pending(self, *, limit: int = 100) -> int:
         """Embed episodes that have no vector yet, the oldest first; return how many are ready now.
@@ -125,12 +109,3 @@ class Episodes:
             )
             ready = {seq: vectors for seq, vectors in found.items() if vectors is not None}
             return await self._store.set_vectors(tenant, ready)
-
-
-def _sides(episode: Episode) -> Sequence[Message]:
-    sides = (("user", episode.input), ("assistant", episode.output))
-    return [
-        Message.model_construct(role=role, content=content, episode_id=episode.id, at=episode.occurred_at)
-        for role, content in sides
-        if content.strip()
-    ]

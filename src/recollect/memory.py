@@ -1,41 +1,14 @@
-import warnings
-from collections.abc import Mapping, Sequence
-from datetime import datetime
-from types import TracebackType
-from typing import Any, Self
-
 from ._analysis import languages
-from ._checks import (
-    check_count,
-    check_id,
-    check_mode,
-    check_optional_id,
-    check_text,
-    check_time_range,
-    check_where,
-)
+from ._checks import check_count, check_id, check_optional_id
 from ._clock import Clock, utc_now
 from ._composition import Composition, Scope, TenantState, group_commit
 from ._cursor import opened, sealed
 from ._embedding import Embedding
-from ._recall import recall
-from ._remembering import Embed, remember
 from ._tenants import TenantMap
-from .episodes import Episodes
-from .errors import ConfigurationError, IsolationWarning, LeaseError
-from .stores import Archive, Embedder, Filters
-from .types import (
-    Episode,
-    EpisodeDraft,
-    Limits,
-    MemoryStatistics,
-    Message,
-    Mode,
-    Page,
-    RecallWeights,
-    Recollection,
-    Tenant,
-)
+from .errors import ConfigurationError
+from .stores import Archive, Embedder
+from .types import Limits, MemoryStatistics, Page, RecallWeights, Tenant
+from .user import UserMemory
 
 
 def open_tenants(limits: Limits) -> TenantMap[Tenant, TenantState]:
@@ -146,10 +119,10 @@ class Memory:
         after = opened(cursor, str, "users", namespace)
         check_count("limit", limit)
         async with self._composition.call():
-            found = await self._composition.archive.directory.users(namespace, after=after, limit=limit)
-        more = len(found) == limit
-        position = sealed(found[-1] or "", "users", namespace) if more else None
-        return Page(items=tuple(found), cursor=position, basis=0)
+            found = await self._composition.archive.directory.users(namespace, after=after, limit=limit + 1)
+        more = len(found) > limit
+        position = sealed(found[limit - 1] or "", "users", namespace) if more else None
+        return Page(items=tuple(found[:limit]), cursor=position, basis=0)
 
     def statistics(self) -> MemoryStatistics:
         """Return what the memory holds in process right now."""
@@ -161,233 +134,3 @@ class Memory:
             transactions=writes.flushes,
             writes=writes.items,
         )
-
-
-class UserMemory:
-    """A light handle on one tenant, what agents hold. Made by `Memory.user`.
-
-    Every call leases the tenant for its own duration. `async with alice:` leases it for longer,
-    which keeps its in-process state from being evicted.
-    """
-
-    def __init__(self, composition: Composition, scope: Scope) -> None:
-        self._composition = composition
-        self._scope = scope
-        self._leases = 0
-        self.episodes = Episodes(composition, scope)
-
-    @property
-    def user_id(self) -> str | None:
-        return self._scope.tenant.user_id
-
-    @property
-    def namespace(self) -> str:
-        return self._scope.tenant.namespace
-
-    @property
-    def agent_id(self) -> str | None:
-        return self._scope.agent_id
-
-    @property
-    def session_id(self) -> str | None:
-        return self._scope.session_id
-
-    @property
-    def leases(self) -> int:
-        """How often this handle was acquired and not released."""
-        return self._leases
-
-    @property
-    def closed(self) -> bool:
-        """Whether the memory is closed."""
-        return self._composition.closed
-
-    def __repr__(self) -> str:
-        return f"<UserMemory user_id={self.user_id!r} namespace={self.namespace!r}>"
-
-    def at(self, *, agent_id: str | None = None, session_id: str | None = None) -> "UserMemory":
-        """Return a narrower handle on the same tenant; what is not given stays as it is here."""
-        self._composition.ensure_open()
-        scope = Scope(
-            self._scope.tenant,
-            check_optional_id("agent_id", agent_id) or self._scope.agent_id,
-            check_optional_id("session_id", session_id) or self._scope.session_id,
-        )
-        return UserMemory(self._composition, scope)
-
-    async def acquire(self) -> Self:
-        """Lease the tenant until `release`; leases of one tenant add up.
-
-        Raises:
-            Overloaded: every place in the tenant map is leased.
-        """
-        self._composition.ensure_open()
-        await self._composition.tenants.acquire(self._scope.tenant)
-        self._leases += 1
-        return self
-
-    def release(self) -> None:
-        """Give one lease of this handle back.
-
-        Raises:
-            LeaseError: it holds none.
-        """
-        if not self._leases:
-            raise LeaseError
-        self._leases -= 1
-        self._composition.tenants.release(self._scope.tenant)
-
-    async def __aenter__(self) -> Self:
-        return await self.acquire()
-
-    async def __aexit__(
-        self,
-        exc_type: type[BaseException] | None,
-        exc: BaseException | None,
-        traceback: TracebackType | None,
-    ) -> None:
-        self.release()
-
-    async def remember(
-        self,
-        input: str,
-        output: str = "",
-        *,
-        session_id: str | None = None,
-        occurred_at: datetime | None = None,
-        metadata: dict[str, Any] | None = None,
-        transcript: Any = None,
-        id: str | None = None,
-        embed: Embed = "now",
-    ) -> Episode:
-        """Store one exchange. Concurrent calls share transactions.
-
-        Atomic, and idempotent by `id`: the same content again returns what is stored. If the
-        embedder fails, the episode is stored all the same, found by words, and left `pending`.
-
-        Args:
-            input: what the user said.
-            output: what the agent answered. Not both may be blank.
-            session_id: None for that of the handle.
-            occurred_at: aware; None for now.
-            metadata: a JSON object, returned equal, filtered by `recall(where=)`.
-            transcript: any JSON value, returned equal.
-            id: None for a new one.
-            embed: "later" leaves the vector to `episodes.embed_pending`.
-
-        Raises:
-            InvalidInput: nothing was stored.
-            EpisodeConflict: the id is taken by other content.
-            OutcomeUnknown: it may have been stored; call again with `id=error.key`.
-            StoreUnavailable, Overloaded, DeadlineExceeded: nothing was stored; try later.
-        """
-        draft = EpisodeDraft(
-            input=input,
-            output=output,
-            session_id=session_id,
-            occurred_at=occurred_at,
-            metadata=metadata,
-            transcript=transcript,
-            id=id,
-        )
-        (episode,) = await remember(self._composition, self._scope, (draft,), embed=embed, many=False)
-        return episode
-
-    async def remember_many(
-        self, drafts: Sequence[EpisodeDraft], *, embed: Embed = "now"
-    ) -> tuple[Episode, ...]:
-        """Store several exchanges in one transaction: all of them, or none.
-
-        Args:
-            drafts: a list or tuple, at most `Limits.max_batch`, in the order to be kept.
-            embed: as in `remember`.
-
-        Returns:
-            The stored episodes, in the order of the drafts.
-
-        Raises:
-            InvalidInput: names the index of the draft at fault; nothing was stored.
-            EpisodeConflict: as in `remember`; nothing was stored.
-        """
-        return await remember(self._composition, self._scope, drafts, embed=embed, many=True)
-
-    async def recall(
-        self,
-        query: str,
-        *,
-        limit: int = 5,
-        mode: Mode = "hybrid",
-        time_range: tuple[datetime | None, datetime | None] | None = None,
-        session_id: str | None = None,
-        agent_id: str | None = None,
-        where: Mapping[str, Any] | None = None,
-        neighbours: int = 0,
-    ) -> tuple[Recollection, ...]:
-        """Return the episodes that answer a query, best first.
-
-        By meaning, by words, and through the conversation around an episode; the formula is in
-        `recollect._ranking`. What has none of these signals is not returned, so there may be fewer
-        than `limit`, or none. Looks at the whole tenant, unless filtered.
-
-        Args:
-            query: in plain words. Blank is the same as mode "recent".
-            limit: 1..1000.
-            mode: "hybrid"; "semantic" or "lexical" for one leg; "recent" for the newest, unscored.
-            time_range: half-open range of `occurred_at`, each side aware or None.
-            session_id, agent_id: only of these.
-            where: dotted path into `metadata` to the JSON value expected there.
-            neighbours: turns of the session to attach on either side of each hit, 0..100.
-
-        Raises:
-            InvalidInput: before anything is read.
-            UnsupportedOperation: mode "semantic" without an embedder.
-            StoreUnavailable, Overloaded, DeadlineExceeded: try later.
-        """
-        check_text("query", query, limit=self._composition.limits.max_text_bytes)
-        start, end = check_time_range("time_range", time_range)
-        filters = Filters(
-            session_id=check_optional_id("session_id", session_id),
-            agent_id=check_optional_id("agent_id", agent_id),
-            start=start,
-            end=end,
-            where=check_where("where", where),
-        )
-        mode = check_mode(mode)
-        check_count("limit", limit)
-        check_count("neighbours", neighbours, low=0, high=100)
-        async with self._composition.call(self._scope.tenant):
-            await self._warn_if_shared()
-            return await recall(
-                self._composition,
-                self._scope,
-                query,
-                mode=mode,
-                filters=filters,
-                limit=limit,
-                neighbours=neighbours,
-            )
-        raise AssertionError  # the block returns, or raises that the time is over
-
-    async def messages(self, session_id: str | None = None, *, limit: int = 20) -> tuple[Message, ...]:
-        """Return the newest `limit` user and assistant turns, oldest first, without empty ones.
-
-        Args:
-            session_id: None for that of the handle; the whole tenant if it has none.
-            limit: 0..1000.
-        """
-        session_id = check_optional_id("session_id", session_id) or self._scope.session_id
-        check_count("limit", limit, low=0)
-        async with self._composition.call(self._scope.tenant):
-            await self._warn_if_shared()
-        return await self.episodes.messages(session_id=session_id, agent_id=self._scope.agent_id, limit=limit)
-
-    async def _warn_if_shared(self) -> None:
-        tenant = self._scope.tenant
-        if tenant.user_id is None and await self._composition.archive.directory.has_named_users(
-            tenant.namespace
-        ):
-            msg = (
-                "reading the anonymous tenant of a namespace that also holds named users; "
-                "use memory.user(user_id), or a namespace of its own"
-            )
-            warnings.warn(msg, IsolationWarning, stacklevel=3)

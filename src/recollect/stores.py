@@ -162,14 +162,12 @@ class EpisodeStore(Protocol):
         with the same digest is left alone and returned as it is stored.
 
         Each new episode gets the tenant's next `seq` and a `recorded_at` later than any before,
-        in order of the writes.
+        in the order of its write. Writes of one call are concurrent: none of them is first.
 
         Outcomes:
             EpisodeConflict: an id is stored with another digest; nothing of this write was stored.
             OutcomeUnknown: the connection broke after the write was sent.
-
-        Raises:
-            StoreUnavailable: the back end did not answer; nothing was written.
+            StoreUnavailable, Overloaded: nothing of this write was stored.
         """
         ...
 

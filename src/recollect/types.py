@@ -190,7 +190,7 @@ class Page(_Value, Generic[T]):
 
     items: tuple[T, ...]
     cursor: str | None = Field(description="give it back for the next page; None at the end")
-    basis: int = Field(description="the tenant's transaction counter that was read")
+    basis: int = Field(description="the tenant's transaction counter that was read; 0 if of none")
 
     def __iter__(self) -> Iterator[T]:  # type: ignore[override]  # a page is its items, not its fields
         return iter(self.items)

@@ -5,6 +5,7 @@ from typing import TYPE_CHECKING, Any, cast
 
 import anyio
 from anyio import to_thread
+from anyio.lowlevel import RunVar
 
 from ..stores import Embedder, TextKind
 
@@ -37,7 +38,7 @@ class FunctionEmbedder(Embedder):
         self._model = model
         self._dimensions = dimensions
         self._threads = threads
-        self._limiter: anyio.CapacityLimiter | None = None  # needs a running event loop
+        self._limiter = RunVar[anyio.CapacityLimiter]("limiter")  # one for each event loop
 
     @property
     def model(self) -> str:
@@ -49,10 +50,10 @@ class FunctionEmbedder(Embedder):
 
     async def embed(self, texts: Sequence[str], *, kind: TextKind) -> "Vectors":
         function = self._functions[kind]
-        if iscoroutinefunction(function):
+        if iscoroutinefunction(function) or iscoroutinefunction(type(function).__call__):
             return await cast("Callable[[Sequence[str]], Awaitable[Vectors]]", function)(texts)
-        if self._limiter is None:
-            self._limiter = anyio.CapacityLimiter(self._threads)
-        return await to_thread.run_sync(
-            partial(function, texts), limiter=self._limiter, abandon_on_cancel=True
-        )
+        limiter = self._limiter.get(None)
+        if limiter is None:
+            limiter = anyio.CapacityLimiter(self._threads)
+            self._limiter.set(limiter)
+        return await to_thread.run_sync(partial(function, texts), limiter=limiter, abandon_on_cancel=True)

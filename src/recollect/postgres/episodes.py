@@ -1,5 +1,7 @@
 from collections import Counter, defaultdict
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
+from copy import copy
 from dataclasses import dataclass, field
 from datetime import datetime
 from typing import TYPE_CHECKING, Any, cast
@@ -9,7 +11,7 @@ import numpy as np
 
 from .. import _json
 from .._together import both
-from ..errors import EpisodeConflict, OutcomeUnknown, RecollectError
+from ..errors import Conflict, EpisodeConflict, OutcomeUnknown, RecollectError, TryLater
 from ..stores import Candidates, EpisodeStore, Filters, NewEpisode, Query, Write
 from ..types import Episode, Session, Tenant
 from ._errors import ConnectionLost
@@ -48,35 +50,41 @@ class PostgresEpisodes(EpisodeStore):
         self._clock = clock
 
     async def append(self, writes: Sequence[Write]) -> Sequence[Outcome]:
-        # A write that may have to be undone needs a transaction to itself. All the others share one
-        # statement: an id of theirs that is stored already can only be their own first attempt.
-        alone = [write for write in writes if write.guarded and len(write.episodes) > 1]
-        together = [write for write in writes if not (write.guarded and len(write.episodes) > 1)]
         outcomes: dict[int, Outcome] = {}
+        # A write that may have to be undone needs a transaction to itself. All the others share one
+        # statement, in which every id occurs once.
+        alone = [write for write in writes if write.guarded and len(write.episodes) > 1]
+        rest = [write for write in writes if not (write.guarded and len(write.episodes) > 1)]
         for write in alone:
             outcomes[id(write)] = await self._append_alone(write)
-        if together:
-            outcomes.update(await self._append_together(together))
+        while rest:
+            batch = _Batch()
+            rest = [write for write in rest if not batch.admits(write)]
+            outcomes.update(await self._append_together(batch))
         return [outcomes[id(write)] for write in writes]
 
-    async def _append_together(self, writes: Sequence[Write]) -> Mapping[int, Outcome]:
-        batch = _Batch.of(writes)
+    async def _append_together(self, batch: "_Batch") -> Mapping[int, Outcome]:
         try:
             stored = _stored(await self._postgres.fetch(self._sql["append"], *batch.arguments(self._now())))
         except ConnectionLost:
-            return {id(write): OutcomeUnknown(write.episodes[0].id) for write in writes}
-        missing = batch.missing(stored)
+            return {id(write): OutcomeUnknown(write.episodes[0].id) for write in batch.writes}
+        except TryLater as exc:
+            return {id(write): copy(exc) for write in batch.writes}
+        missing = batch.without(stored)
         taken: Taken = {}
         if missing:
-            taken = _taken(await self._postgres.fetch(self._sql["named"], *_columns(missing, 2)))
-        return {id(write): _outcome(write, stored, taken) for write in writes}
+            # The others have landed: not to be able to look now must not make them fail.
+            with suppress(TryLater):
+                taken = _taken(await self._postgres.fetch(self._sql["named"], *_columns(missing, 2)))
+        return {id(write): _outcome(write, stored, taken) for write in batch.writes}
 
     async def _append_alone(self, write: Write) -> Outcome:
-        batch = _Batch.of([write])
+        batch = _Batch()
+        batch.admits(write)
 
         async def work(conn: Connection) -> Outcome:
             stored = _stored(await conn.fetch(self._sql["append"], *batch.arguments(self._now())))
-            missing = batch.missing(stored)
+            missing = batch.without(stored)
             taken: Taken = {}
             if missing:
                 taken = _taken(await conn.fetch(self._sql["named"], *_columns(missing, 2)))
@@ -89,7 +97,7 @@ class PostgresEpisodes(EpisodeStore):
             return await self._postgres.transaction(work)
         except ConnectionLost:
             return OutcomeUnknown(write.episodes[0].id)
-        except EpisodeConflict as exc:
+        except (Conflict, TryLater) as exc:
             return exc
 
     def _now(self) -> datetime | None:
@@ -180,34 +188,29 @@ class PostgresEpisodes(EpisodeStore):
 
 @dataclass(slots=True)
 class _Batch:
-    """The episodes of several writes as columns."""
+    """The episodes of several writes as columns. No id occurs twice."""
 
-    tenants: dict[str, Tenant] = field(default_factory=dict[str, Tenant])
+    writes: list[Write] = field(default_factory=list[Write])
     items: dict[Identity, NewEpisode] = field(default_factory=dict[Identity, NewEpisode])
-    repeated: list[Identity] = field(default_factory=list[Identity])
-    """Ids that two writes of the batch have: the first one stores them."""
 
-    @classmethod
-    def of(cls, writes: Sequence[Write]) -> "_Batch":
-        batch = cls()
-        for write in writes:
-            batch.tenants[write.tenant.key] = write.tenant
-            for new in write.episodes:
-                identity = (write.tenant.key, new.id)
-                if identity in batch.items:
-                    batch.repeated.append(identity)
-                else:
-                    batch.items[identity] = new
-        return batch
+    def admits(self, write: Write) -> bool:
+        """Take the write in, unless an id of it is in already."""
+        items = {(write.tenant.key, new.id): new for new in write.episodes}
+        if not self.items.keys().isdisjoint(items):
+            return False
+        self.writes.append(write)
+        self.items.update(items)
+        return True
 
-    def missing(self, stored: Stored) -> Sequence[Identity]:
-        """Return what must be read: ids that were taken before, or by another write of the batch."""
-        return [*(identity for identity in self.items if identity not in stored), *self.repeated]
+    def without(self, stored: Stored) -> Sequence[Identity]:
+        """Return the ids that a statement left alone, because they were taken."""
+        return [identity for identity in self.items if identity not in stored]
 
     def arguments(self, now: datetime | None) -> Sequence[object]:
         """Return the parameters of the statement `append`."""
         left = Counter(tenant for tenant, _ in self.items)
-        clocks = [(key, tenant.namespace, tenant.user_id, left[key]) for key, tenant in self.tenants.items()]
+        tenants = {write.tenant.key: write.tenant for write in self.writes}
+        clocks = [(key, tenant.namespace, tenant.user_id, left[key]) for key, tenant in tenants.items()]
         rows: list[tuple[object, ...]] = []
         chunks: list[tuple[str, str, int]] = []
         vectors: list[Vectors] = []
