@@ -235,9 +235,13 @@ class UserMemory:
         """
         session_id = check_optional_id("session_id", session_id) or self._scope.session_id
         check_count("limit", limit, low=0)
+        filters = Filters(session_id=session_id, agent_id=self._scope.agent_id)
         async with self._composition.call(self._scope.tenant):
             await self._warn_if_shared()
-        return await self.episodes.messages(session_id=session_id, agent_id=self._scope.agent_id, limit=limit)
+            # Every episode has at least one side, so no more than `limit` of them are needed.
+            newest = await self._composition.archive.episodes.newest(self._scope.tenant, filters, limit=limit)
+        turns = tuple(chain.from_iterable(map(_sides, reversed(newest))))
+        return turns[max(len(turns) - limit, 0) :]
 
     async def _warn_if_shared(self) -> None:
         tenant = self._scope.tenant
