@@ -1,6 +1,7 @@
 import warnings
 from collections.abc import Mapping, Sequence
 from datetime import datetime
+from itertools import chain
 from types import TracebackType
 from typing import Any, Self
 
