@@ -2,14 +2,14 @@ from collections.abc import AsyncGenerator, Callable, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 
-import anyio
 from anyio.lowlevel import checkpoint_if_cancelled
 
 from ._batching import Batcher
 from ._clock import Clock
+from ._deadline import bounded
 from ._embedding import Embedding
 from ._tenants import TenantMap
-from .errors import DeadlineExceeded, MemoryClosed, RecollectError
+from .errors import MemoryClosed, RecollectError
 from .stores import Archive, Write
 from .types import Episode, Limits, RecallWeights, Tenant
 
@@ -65,14 +65,12 @@ class Composition:
         """
         self.ensure_open()
         await checkpoint_if_cancelled()
-        with anyio.move_on_after(self.deadline) as scope:
+        with bounded(self.deadline, late=late):
             if tenant is None:
                 yield
             else:
                 async with self.tenants.lease(tenant):
                     yield
-        if scope.cancelled_caught:
-            raise DeadlineExceeded(self.deadline or 0.0) if late is None else late()
 
 
 def group_commit(archive: Archive) -> Batcher[Write, tuple[Episode, ...]]:

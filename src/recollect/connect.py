@@ -52,7 +52,7 @@ async def open_memory(
 
     Raises:
         ConfigurationError: something cannot work as it is given; the message says what to do.
-        StoreUnavailable: the server did not answer.
+        StoreUnavailable, DeadlineExceeded: the server did not answer.
     """
     _check_choices(on_embedding_mismatch, migrate)
     # Drivers and numpy take a while to import, which must not hold up the event loop.
@@ -69,7 +69,7 @@ async def open_memory(
             from .postgres import open_postgres
 
             archive = await stack.enter_async_context(
-                open_postgres(postgres, schema=schema, migrations=migrate, clock=clock)
+                open_postgres(postgres, schema=schema, migrations=migrate, deadline=deadline, clock=clock)
             )
         memory = Memory(
             archive=archive,

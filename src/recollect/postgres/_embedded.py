@@ -39,6 +39,7 @@ async def open_embedded(path: str) -> AsyncGenerator[str]:
     that open the same path: the last one stops it. Root runs it as a user of its own.
 
     Raises:
+        ConfigurationError: the directory cannot be made.
         MissingExtra: the wheel with the server is not installed.
         StoreUnavailable: the server did not start.
     """

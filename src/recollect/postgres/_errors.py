@@ -40,7 +40,8 @@ def is_lost(exc: BaseException) -> bool:
     if isinstance(exc, asyncpg.PostgresError):
         state = exc.sqlstate or ""
         return state.startswith(("08", "57P"))
-    return isinstance(exc, OSError | asyncpg.InterfaceError)
+    # A ValueError is the driver's own no to an argument.
+    return isinstance(exc, OSError | asyncpg.InterfaceError) and not isinstance(exc, ValueError)
 
 
 def is_retryable(exc: BaseException) -> bool:
@@ -71,6 +72,8 @@ def translated() -> Generator[Attempt]:
         if is_lost(exc) and attempt.sent:
             msg = "the connection to PostgreSQL broke before it answered; try later"
             raise ConnectionLost(msg) from exc
+        if isinstance(exc, ValueError):
+            raise
         if not isinstance(exc, asyncpg.PostgresError):
             msg = "PostgreSQL did not answer; try later"
             raise StoreUnavailable(msg) from exc

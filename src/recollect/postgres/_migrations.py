@@ -12,7 +12,7 @@ from ._sql import quoted, rendered
 
 # One lock for all schemas: they share the extension.
 _LOCK = "select pg_advisory_xact_lock(hashtextextended('recollect.migrate', 0))"
-_LEDGER = """
+LEDGER = """
 create table if not exists {schema}.migration (
     number integer primary key,
     name text not null,
@@ -120,7 +120,7 @@ async def migrate(postgres: Postgres, schema: str) -> Sequence[str]:
         else:
             await conn.execute(f"create schema if not exists {quoted(schema)}")
             await conn.execute("create extension if not exists vector")
-            await conn.execute(rendered(_LEDGER, schema=schema, vector="public"))
+            await conn.execute(rendered(LEDGER, schema=schema, vector="public"))
         vector: str = await conn.fetchval(_VECTOR)
         for migration in missing:
             if migration.number not in done:

@@ -3,6 +3,7 @@ from collections.abc import AsyncGenerator, Callable, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
 from datetime import datetime
 
+from .._deadline import bounded
 from .._loop import require_asyncio
 from ..errors import ConfigurationError, EmbeddingMismatch
 from ..stores import Archive, Directory
@@ -80,12 +81,34 @@ class PostgresDirectory(Directory):
         return row is not None and row[0]
 
 
+def check_schema(name: str) -> None:
+    """Raise `ConfigurationError` unless `name` can name a schema of ours."""
+    if not _SCHEMA.fullmatch(name):
+        msg = f"a schema name matches {_SCHEMA.pattern}"
+        raise ConfigurationError(msg)
+
+
+@asynccontextmanager
+async def open_server(where: str | Pool) -> AsyncGenerator[tuple[Postgres, bool]]:
+    """Own what is needed to reach the server at `where`; yield it, and whether it is an embedded one."""
+    require_asyncio("PostgreSQL")
+    embedded = isinstance(where, str) and where.startswith(EMBEDDED)
+    async with AsyncExitStack() as stack:
+        if isinstance(where, str):
+            dsn = where
+            if embedded:
+                dsn = await stack.enter_async_context(open_embedded(where.removeprefix(EMBEDDED)))
+            where = await stack.enter_async_context(open_pool(dsn))
+        yield Postgres(where), embedded
+
+
 @asynccontextmanager
 async def open_postgres(
     where: str | Pool,
     *,
     schema: str = "recollect",
     migrations: str | None = None,
+    deadline: float | None = 5.0,
     clock: Callable[[], datetime] | None = None,
 ) -> AsyncGenerator[PostgresArchive]:
     """Own whatever is needed to reach the archive at `where`, for the length of the block.
@@ -93,6 +116,7 @@ async def open_postgres(
     Args:
         where: a DSN, "embedded:PATH", or a pool of the caller's, which is not closed.
         schema: `[a-z_][a-z0-9_]{0,40}`.
+        deadline: seconds the server may take to answer, None for no bound; a migration may take longer.
         migrations: "auto" applies what is missing, "never" refuses an old schema; None is auto for
             an embedded server and never for any other.
 
@@ -101,20 +125,11 @@ async def open_postgres(
         SchemaError: the tables are older or newer than this version reads.
         StoreUnavailable: the server did not answer.
     """
-    require_asyncio("PostgreSQL")
-    if not _SCHEMA.fullmatch(schema):
-        msg = f"a schema name matches {_SCHEMA.pattern}"
-        raise ConfigurationError(msg)
-    embedded = isinstance(where, str) and where.startswith(EMBEDDED)
-    async with AsyncExitStack() as stack:
-        if isinstance(where, str):
-            dsn = where
-            if embedded:
-                dsn = await stack.enter_async_context(open_embedded(where.removeprefix(EMBEDDED)))
-            where = await stack.enter_async_context(open_pool(dsn))
-        postgres = Postgres(where)
+    check_schema(schema)
+    async with open_server(where) as (postgres, embedded):
         if migrations == "auto" or (migrations is None and embedded):
             await migrate(postgres, schema)
-        else:
+        with bounded(deadline):
             await check(postgres, schema)
-        yield PostgresArchive(postgres, schema=schema, vector=await vector_schema(postgres), clock=clock)
+            vector = await vector_schema(postgres)
+        yield PostgresArchive(postgres, schema=schema, vector=vector, clock=clock)
