@@ -10,7 +10,8 @@ create table {schema}.tenant (
     generation bigint not null default 0
 ) with (fillfactor = 50);                    -- room for the clock to advance without touching an index
 
-create unique index tenant_user on {schema}.tenant (namespace, (coalesce(user_id, '')));
+-- Not unique: the key implies that already, and of two first writes of a tenant at once one would fail on it.
+create index tenant_user on {schema}.tenant (namespace, (coalesce(user_id, '')));
 
 create table {schema}.episode (
     tenant text collate "C" not null,
