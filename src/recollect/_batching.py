@@ -15,9 +15,8 @@ nothing waits for a timer, nothing runs in a task of its own, and an idle batche
   `TryLater` is not split: it says nothing about any submission.
 """
 
-from collections import deque
-from collections.abc import Awaitable, Callable, Iterator, Sequence
-from copy import copy
+from collections import OrderedDict
+from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Generic, TypeVar
 
@@ -33,6 +32,7 @@ Result = TypeVar("Result")
 @dataclass(slots=True, eq=False)
 class _Entry(Generic[Item, Result]):
     item: Item
+    weight: int
     deadline: float
     woken: anyio.Event = field(default_factory=anyio.Event)  # set when there is an outcome, or a lane to lead
     leads: bool = False
@@ -85,7 +85,8 @@ class Batcher(Generic[Item, Result]):
         self._max_waiting = max_waiting
         self._free_lanes = lanes
         self._shield = shield
-        self._queue: deque[_Entry[Item, Result]] = deque()
+        # An ordered set: a cancelled waiter leaves from anywhere, and who was cut off returns to the head.
+        self._queue: OrderedDict[_Entry[Item, Result], None] = OrderedDict()
         self._flushes = 0
         self._items = 0
 
@@ -107,12 +108,12 @@ class Batcher(Generic[Item, Result]):
         if len(self._queue) >= self._max_waiting:
             msg = f"{self._max_waiting} submissions are waiting already; try later"
             raise Overloaded(msg)
-        entry = _Entry[Item, Result](item, anyio.current_effective_deadline())
+        entry = _Entry[Item, Result](item, self._weigh(item), anyio.current_effective_deadline())
         self._enqueue(entry)
         try:
             while not entry.done:
                 if entry.leads:
-                    await self._lead()
+                    await self._lead(entry)
                 else:
                     await entry.woken.wait()
         finally:
@@ -121,28 +122,28 @@ class Batcher(Generic[Item, Result]):
             raise entry.outcome
         return entry.outcome  # type: ignore[return-value]  # an entry that is done has an outcome
 
-    async def _lead(self) -> None:
+    async def _lead(self, leader: _Entry[Item, Result]) -> None:
         """Flush what is waiting; the leader's own entry is among it, or will be in the next turn."""
-        batch = self._take()
+        batch = self._take(leader)
         try:
             with anyio.CancelScope(deadline=anyio.current_effective_deadline(), shield=self._shield) as scope:
                 await self._settle(batch)
         finally:
             self._put_back(batch)
-        if scope.cancelled_caught:
+        if scope.cancelled_caught and not leader.done:
             await checkpoint()  # the deadline was the caller's own, and reaches it here
 
     async def _settle(self, batch: Sequence[_Entry[Item, Result]]) -> None:
         """Give every entry an outcome, splitting the batch around the one that makes it fail."""
-        try:
-            outcomes = await self._flush([entry.item for entry in batch])
-        except Exception as exc:  # noqa: BLE001  # boundary to user code: an embedder raises what it likes
-            if len(batch) > 1 and not isinstance(exc, TryLater):
-                middle = len(batch) // 2
-                await self._settle(batch[:middle])
-                await self._settle(batch[middle:])
-                return
-            outcomes = [exc] if len(batch) == 1 else [_own_copy(exc) for _ in batch]
+        batch = [entry for entry in batch if not entry.abandoned]
+        if not batch:
+            return
+        outcomes = await self._outcomes(batch)
+        if outcomes is None:
+            middle = len(batch) // 2
+            await self._settle(batch[:middle])
+            await self._settle(batch[middle:])
+            return
         self._flushes += 1
         self._items += len(batch)
         for entry, outcome in zip(batch, outcomes, strict=True):
@@ -150,50 +151,73 @@ class Batcher(Generic[Item, Result]):
             entry.done = True
             entry.woken.set()
 
+    async def _outcomes(self, batch: Sequence[_Entry[Item, Result]]) -> Sequence[Result | Exception] | None:
+        """Return an outcome for each entry; None if one of several made the flush fail."""
+        try:
+            outcomes = await self._flush([entry.item for entry in batch])
+            if len(outcomes) != len(batch):
+                raise ValueError(f"{len(outcomes)} outcomes for {len(batch)} items")
+        except Exception as exc:  # noqa: BLE001  # boundary to user code: an embedder raises what it likes
+            if isinstance(exc, TryLater):
+                return [_own_copy(exc) for _ in batch]
+            return [exc] if len(batch) == 1 else None
+        return outcomes
+
     # The rest runs without an await: lanes and queue are consistent whenever another task can look.
 
     def _enqueue(self, entry: _Entry[Item, Result]) -> None:
-        self._queue.append(entry)
+        self._queue[entry] = None
         if self._free_lanes:
             self._free_lanes -= 1
             entry.leads = True
 
-    def _next(self) -> Iterator[_Entry[Item, Result]]:
-        """Yield what the next flush would take."""
-        room = self._max_weight
-        for position, entry in enumerate(self._queue):
-            room -= self._weigh(entry.item)
-            if room < 0 and position:
-                return
-            yield entry
+    def _next(self, leader: _Entry[Item, Result] | None = None) -> list[_Entry[Item, Result]]:
+        """Return what the next flush would take."""
+        batch: list[_Entry[Item, Result]] = []
+        weight = 0
+        for entry in self._queue:
+            # Who holds another lane stays: without its own entry it would lead for nothing, and for ever.
+            if entry.leads and entry is not leader:
+                continue
+            weight += entry.weight
+            if weight > self._max_weight and batch:
+                break
+            batch.append(entry)
+        return batch
 
-    def _take(self) -> list[_Entry[Item, Result]]:
-        batch = list(self._next())
-        for _ in batch:
-            self._queue.popleft()
+    def _take(self, leader: _Entry[Item, Result]) -> list[_Entry[Item, Result]]:
+        batch = self._next(leader)
+        for entry in batch:
+            del self._queue[entry]
         return batch
 
     def _put_back(self, batch: Sequence[_Entry[Item, Result]]) -> None:
-        self._queue.extendleft(entry for entry in reversed(batch) if not (entry.done or entry.abandoned))
+        for entry in reversed(batch):
+            if not (entry.done or entry.abandoned):
+                self._queue[entry] = None
+                self._queue.move_to_end(entry, last=False)
 
     def _leave(self, entry: _Entry[Item, Result]) -> None:
         entry.abandoned = True
-        if not entry.done and entry in self._queue:
-            self._queue.remove(entry)
+        self._queue.pop(entry, None)
         if entry.leads:
             self._pass_on()
 
     def _pass_on(self) -> None:
-        if not self._queue:
+        """Give the lane to who can use it best, of those without one; free it if there is nobody."""
+        waiting = self._next()
+        if not waiting:
             self._free_lanes += 1
             return
-        heir = max(self._next(), key=lambda entry: entry.deadline)
+        heir = max(waiting, key=lambda entry: entry.deadline)
         heir.leads = True
         heir.woken.set()
 
 
 def _own_copy(exc: Exception) -> Exception:
     """Return an exception for one submitter: a shared one would gather everybody's traceback."""
-    own = copy(exc)
+    cls = type(exc)
+    own = cls.__new__(cls, *exc.args)  # not its constructor, which may take other arguments
+    own.__dict__.update(exc.__dict__)
     own.__cause__ = exc.__cause__
-    return own
+    return own.with_traceback(exc.__traceback__)
