@@ -43,7 +43,8 @@ class _Message:
         place: where it stands in the file, as a prefix for the name of a field.
         order: counts the messages of the file.
         at: its own instant, else that of the message before, else that of the session.
-        raw: as it is in the file, if input and output do not hold all of it.
+        plain: role and text are all there is to it.
+        raw: as it is in the file.
     """
 
     place: str
@@ -51,7 +52,8 @@ class _Message:
     role: str
     content: str
     at: datetime | None
-    raw: dict[str, Any] | None = None
+    plain: bool
+    raw: dict[str, Any]
     metadata: dict[str, Any] | None = None
 
 
@@ -108,27 +110,36 @@ class _Reader:
         return list(self._sessions.values())
 
     def _read_lines(self) -> None:
-        for number, line in enumerate(self._text.splitlines(), start=1):
+        # Not splitlines(): a string in JSON may hold what Unicode counts as the end of a line.
+        for number, line in enumerate(self._text.split("\n"), start=1):
             if line.strip():
                 place = f"line {number}: "
-                self._read_loose(place, _object(place, _decoded(place, line)))
+                self._read_item(place, _decoded(place, line))
 
     def _read_document(self, document: object) -> None:
-        conversations = document if isinstance(document, list) else [document]
-        for i, value in enumerate(cast("list[object]", conversations)):
-            place = f"[{i}]." if isinstance(document, list) else ""
-            conversation = _object(place, value)
-            if "sessions" in conversation:
-                self._read_conversation(place, conversation)
-            elif "role" in conversation:
-                self._read_loose(place, conversation)
-            else:
-                raise InvalidInput(f"{place}sessions", "is missing; see docs/chat-format.md for the formats")
+        if not isinstance(document, list):
+            self._read_item("", document)
+            return
+        for i, item in enumerate(cast("list[object]", document)):
+            self._read_item(f"[{i}].", item)
+
+    def _read_item(self, place: str, value: object) -> None:
+        item = _object(place, value)
+        if "sessions" in item:
+            self._read_conversation(place, item)
+        elif "role" in item:
+            self._read_loose(place, item)
+        else:
+            what = place.rstrip(".: ") or "document"
+            raise InvalidInput(
+                what, 'has neither "sessions" nor "role"; `recollect import --help` shows the formats'
+            )
 
     def _read_loose(self, place: str, value: dict[str, Any]) -> None:
-        """Read a message that stands by itself and names its session, or does not."""
+        """Read a message that stands by itself, and may name its session."""
         user = self._named_user(place, value.get("user"))
-        session_id = check_id(f"{place}session_id", value.get("session_id", self._session_id))
+        named = value.get("session_id")
+        session_id = check_id(f"{place}session_id", self._session_id if named is None else named)
         session = self._sessions.setdefault((user, session_id), _Session(user, session_id))
         self._read_message(place, session, value)
 
@@ -137,10 +148,10 @@ class _Reader:
         for i, item in enumerate(sessions):
             at = f"{place}sessions[{i}]."
             entry = _object(at, item)
-            # An id names a speaker pair, hence a user, only where there are speakers.
+            # Where there are speakers instead of a user, the memory is that of the conversation.
             owner = value.get("user", value.get("id") if "turns" in entry else None)
             user = self._named_user(place, owner)
-            session_id = check_id(f"{at}session_id", entry.get("session_id"))
+            session_id = check_id(f"{at}session_id", _string(f"{at}session_id", entry.get("session_id")))
             if (user, session_id) in self._sessions:
                 raise InvalidInput(
                     f"{at}session_id", "occurs twice for this user; sessions need ids of their own"
@@ -162,13 +173,13 @@ class _Reader:
 
     def _read_message(self, place: str, session: _Session, value: dict[str, Any]) -> None:
         role = value.get("role")
-        if role not in _SPOKEN | _UNSPOKEN:
+        if not isinstance(role, str) or role not in _SPOKEN | _UNSPOKEN:
             raise InvalidInput(f"{place}role", 'must be "user", "assistant", "system" or "tool"')
         content = _content(f"{place}content", value.get("content"))
         check_text(f"{place}content", content, limit=self._limits.max_text_bytes)
         at = _instant(f"{place}at", value.get("at"))
         plain = role in _SPOKEN and isinstance(value.get("content"), str) and value.keys() <= _KNOWN_KEYS
-        self._add(session, _Message(place, self._count, role, content, at, None if plain else value))
+        self._add(session, _Message(place, self._count, role, content, at, plain, value))
 
     def _read_turn(self, place: str, session: _Session, value: dict[str, Any]) -> None:
         speaker, text = (_string(f"{place}{key}", value.get(key)) for key in ("speaker", "text"))
@@ -178,7 +189,7 @@ class _Reader:
         if (id := value.get("id")) is not None:
             metadata["turn"] = _string(f"{place}id", id)
         check_json(f"{place}speaker", metadata, limit=self._limits.max_metadata_bytes)
-        self._add(session, _Message(place, self._count, "user", content, None, metadata=metadata))
+        self._add(session, _Message(place, self._count, "user", content, None, True, value, metadata))
 
     def _add(self, session: _Session, message: _Message) -> None:
         if message.at is None:
@@ -238,10 +249,8 @@ def _draft(
         return None
     place = exchange[0].place
     transcript = None
-    if len(answers) > 1 or any(message.raw is not None for message in exchange):
-        transcript = [
-            message.raw or {"role": message.role, "content": message.content} for message in exchange
-        ]
+    if len(answers) > 1 or not all(message.plain for message in exchange):
+        transcript = [message.raw for message in exchange]
         check_json(f"{place}transcript", transcript, limit=limits.max_transcript_bytes)
     return EpisodeDraft(
         input=input,
@@ -262,7 +271,7 @@ def _id(session_id: str, position: int) -> str:
 
 
 def _is_lines(text: str) -> bool:
-    """Tell JSON lines from one JSON document: a line that is a whole object, and more after it or a message."""
+    """Tell JSON lines from a document: a line that is a whole object, and has lines after it or a role."""
     first, _, rest = text.lstrip().partition("\n")
     try:
         value = json.loads(first)
@@ -301,11 +310,10 @@ def _content(field: str, value: object) -> str:
 def _instant(field: str, value: object) -> datetime | None:
     if value is None:
         return None
+    text = _string(field, value)
     try:
-        instant = datetime.fromisoformat(_string(field, value))
-    except ValueError as exc:
-        if isinstance(exc, InvalidInput):
-            raise
+        instant = datetime.fromisoformat(text)
+    except ValueError:
         raise InvalidInput(field, 'expected an instant such as "2026-03-02T08:15:00Z"') from None
     return check_instant(field, instant)
 

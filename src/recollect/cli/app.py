@@ -1,0 +1,180 @@
+import json
+import shlex
+import sys
+from collections.abc import Sequence
+from contextlib import ExitStack
+from functools import partial
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from time import perf_counter
+from typing import Annotated, Any
+
+import typer
+
+from ..connect import open_memory
+from ..types import Mode, Recollection
+from . import database
+from .chats import Chat, parse_chats
+from .display import Card, Scale, show_cards
+from .excerpts import printable
+from .ingesting import Ingested, ingest
+from .options import AsJson, Namespace, Server
+from .running import DEADLINE, Bar, explained, fail, output, progress, run, stored_at
+
+app = typer.Typer(
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+    rich_markup_mode=None,
+    help="Memory for agents: remember conversations, and recall what matters.",
+)
+app.add_typer(database.app, name="db")
+
+
+@app.command()
+def demo(
+    data: Annotated[
+        Path | None,
+        typer.Option(help="Keep the demo's data in this directory, to ask it more.", file_okay=False),
+    ] = None,
+    as_json: AsJson = False,
+) -> None:
+    """Remember a conversation of five months in a PostgreSQL of its own, and ask it hard questions."""
+    from .demo import load_chat, perform
+    from .demo.report import document, show_answers, show_closing, show_introduction, show_summary
+
+    chat = load_chat()
+    with ExitStack() as stack:
+        path = data or Path(stack.enter_context(TemporaryDirectory(prefix="recollect-"))) / "data"
+        bar = stack.enter_context(progress("Starting PostgreSQL"))
+        done = run(partial(perform, f"embedded:{path}", chat, bar))
+    if as_json:
+        _print_json(document(done))
+        return
+    console = output()
+    show_introduction(console, done)
+    show_answers(console, done)
+    show_summary(console, done)
+    show_closing(console, done, kept_at=None if data is None else f"embedded:{data}")
+
+
+@app.command("import")
+def import_(
+    file: Annotated[
+        Path,
+        typer.Argument(exists=True, dir_okay=False, allow_dash=True, help="Chat file; - for standard input."),
+    ],
+    user: Annotated[str | None, typer.Option(help="Whose chats these are, whatever the file says.")] = None,
+    postgres: Server = None,
+    namespace: Namespace = "default",
+    as_json: AsJson = False,
+) -> None:
+    r"""Import chats. What was imported before is not stored again.
+
+    \b
+    One message a line:
+      {"role": "user", "content": "...", "session_id": "s1", "at": "2026-03-02T08:15:00Z"}
+    or one document:
+      {"user": "alice", "sessions": [{"session_id": "s1", "messages": [{"role": ..., "content": ...}]}]}
+    """
+    begun = perf_counter()
+    chats = _read_chats(file, user)
+    with progress("Opening") as bar:
+        stored = run(partial(_store, stored_at(postgres), namespace, chats, bar))
+    if as_json:
+        users = [_summary(chat, each) for chat, each in zip(chats, stored, strict=True)]
+        _print_json({"file": str(file), "users": users, "seconds": round(perf_counter() - begun, 3)})
+    else:
+        _show_import(chats, stored, seconds=perf_counter() - begun)
+    changed = [id for each in stored for id in each.changed]
+    if changed:
+        fail(
+            f"{len(changed)} exchange(s) have changed since they were imported, and were left as they are "
+            f"(episodes never change): {', '.join(changed[:3])}{', ...' if len(changed) > 3 else ''}"
+        )
+
+
+@app.command()
+def recall(
+    query: Annotated[str, typer.Argument(help="What to look for, in plain words.")],
+    *,
+    user: Annotated[str, typer.Option(help="Whose memory.")],
+    postgres: Server = None,
+    namespace: Namespace = "default",
+    limit: Annotated[int, typer.Option(min=1, max=1000, help="Hits at most.")] = 5,
+    mode: Annotated[Mode, typer.Option(help="What to go by; recent: the newest, unscored.")] = "hybrid",
+    neighbours: Annotated[int, typer.Option(min=0, max=100, help="Turns to show around each hit.")] = 0,
+    as_json: AsJson = False,
+) -> None:
+    """Recall what was said, and why it was found. Goes by words and context."""
+
+    async def ask() -> tuple[tuple[Recollection, ...], int]:
+        async with open_memory(
+            postgres=stored_at(postgres), namespace=namespace, deadline=DEADLINE
+        ) as memory:
+            handle = memory.user(user)
+            hits = await handle.recall(query, limit=limit, mode=mode, neighbours=neighbours)
+            return hits, len(hits) or await handle.episodes.count()
+
+    hits, known = run(ask)
+    if as_json:
+        _print_json({"query": query, "user": user, "hits": [hit.model_dump(mode="json") for hit in hits]})
+        return
+    console = output()
+    if not known:
+        console.print(f"nothing is stored of this user in the namespace {printable(namespace)}", markup=False)
+    elif not hits:
+        console.print("nothing was found")
+    cards = [Card(rank, hit, lines=4 if rank == 1 else 2) for rank, hit in enumerate(hits, start=1)]
+    show_cards(console, query, cards, Scale.of(hits))
+
+
+def _read_chats(file: Path, user: str | None) -> tuple[Chat, ...]:
+    name = "stdin" if str(file) == "-" else str(file)
+    try:
+        text = (sys.stdin.buffer.read() if name == "stdin" else file.read_bytes()).decode()
+    except UnicodeDecodeError:
+        fail(f"{name}: is not UTF-8 text; save it as UTF-8")
+    except OSError as exc:
+        fail(f"{name}: cannot be read ({exc.strerror})")
+    with explained():
+        return parse_chats(text, name=name, user=user)
+    raise AssertionError  # the block returns, or has failed
+
+
+async def _store(postgres: str, namespace: str, chats: Sequence[Chat], bar: Bar) -> list[Ingested]:
+    async with open_memory(postgres=postgres, namespace=namespace, deadline=DEADLINE) as memory:
+        bar.begin("Importing", of="episodes", total=sum(len(chat.drafts) for chat in chats))
+        return [await ingest(memory.user(chat.user), chat.drafts, advance=bar.advance) for chat in chats]
+    raise AssertionError
+
+
+def _summary(chat: Chat, stored: Ingested) -> dict[str, Any]:
+    return {
+        "user": chat.user,
+        "sessions": chat.sessions,
+        "new": stored.new,
+        "present": stored.present,
+        "changed": list(stored.changed),
+        "skipped": chat.skipped,
+    }
+
+
+def _show_import(chats: Sequence[Chat], stored: Sequence[Ingested], *, seconds: float) -> None:
+    console = output()
+    for chat, each in zip(chats, stored, strict=True):
+        skipped = f", {chat.skipped} without text skipped" if chat.skipped else ""
+        console.print(
+            f"{printable(chat.user)}: {each.new} new, {each.present} already there{skipped} "
+            f"({chat.sessions} sessions)",
+            markup=False,
+        )
+    console.print(f"{sum(each.new for each in stored)} new episodes in {seconds:.1f} s")
+    if chats:
+        console.print(
+            f'try: recollect recall "..." --user {shlex.quote(printable(chats[0].user))}', markup=False
+        )
+
+
+def _print_json(document: dict[str, Any]) -> None:
+    typer.echo(json.dumps(document, ensure_ascii=False, indent=2))

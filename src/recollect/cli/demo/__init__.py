@@ -1,0 +1,163 @@
+"""The demo: a conversation of five months, questions that are hard for one reason each, and their answers.
+
+Its texts are fiction, written for this project. The vectors are those of all-MiniLM-L6-v2, shipped, so that
+the demo needs no model: `benchmarks/demo_vectors.py` makes them.
+"""
+
+import json
+from collections.abc import Sequence
+from dataclasses import dataclass
+from importlib.resources import files
+from time import perf_counter
+from typing import TYPE_CHECKING, Any
+
+from ...connect import open_memory
+from ...embedders import FunctionEmbedder
+from ...types import Recollection
+from ..chats import Chat, parse_chats
+from ..ingesting import ingest
+from ..running import DEADLINE, Bar
+
+if TYPE_CHECKING:
+    from ...stores import Vectors
+
+MODEL = "all-MiniLM-L6-v2"
+
+
+@dataclass(frozen=True, slots=True)
+class Question:
+    """A question about the conversation.
+
+    Attributes:
+        text: as it is asked.
+        why: it is hard.
+        answer: in words, for the reader; nothing here looks at it.
+        evidence: ids of the episodes that hold the answer, all of them needed.
+        superseded: ids of episodes that said otherwise before.
+    """
+
+    text: str
+    why: str
+    answer: str
+    evidence: tuple[str, ...]
+    superseded: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """Everything that was found for a question, best first."""
+
+    question: Question
+    hits: tuple[Recollection, ...]
+
+    def place(self, signal: str | None = None) -> int | None:
+        """Return how far down its last evidence is, from 1; None if it is not found at all.
+
+        Args:
+            signal: rank by this one alone; None for the rank it was given.
+        """
+        if signal is None:
+            return max(self.needed(), default=None)
+        scores = [_score(hit, signal) for hit in self.hits]
+        worst = min((scores[place - 1] for place in self.needed()), default=0.0)
+        return sum(score >= worst for score in scores) if worst > 0 else None
+
+    def needed(self) -> list[int]:
+        """Return the places of its evidence, from 1; empty if some of it is not found."""
+        places = [i for i, hit in enumerate(self.hits, 1) if hit.episode.id in self.question.evidence]
+        return places if len(places) == len(self.question.evidence) else []
+
+
+@dataclass(frozen=True, slots=True)
+class Demonstration:
+    """What the demo did.
+
+    Attributes:
+        opening, remembering, recalling: seconds each of them took.
+    """
+
+    chat: Chat
+    answers: tuple[Answer, ...]
+    new: int
+    opening: float
+    remembering: float
+    recalling: float
+
+
+def load_chat() -> Chat:
+    """Return the conversation."""
+    (chat,) = parse_chats(_text("conversation.json"), name="conversation.json")
+    return chat
+
+
+def load_questions(chat: Chat) -> tuple[Question, ...]:
+    """Return the questions, with the ids that the conversation's episodes get."""
+    sessions: dict[str | None, list[str]] = {}
+    for draft in chat.drafts:
+        sessions.setdefault(draft.session_id, []).append(draft.id or "")
+
+    def ids(places: list[tuple[str, int]]) -> tuple[str, ...]:
+        return tuple(sessions[session][exchange] for session, exchange in places)
+
+    found: list[dict[str, Any]] = json.loads(_text("questions.json"))
+    return tuple(
+        Question(
+            each["question"], each["why"], each["answer"], ids(each["evidence"]), ids(each["superseded"])
+        )
+        for each in found
+    )
+
+
+def load_embedder(chat: Chat, questions: Sequence[Question]) -> FunctionEmbedder:
+    """Return an embedder that knows the texts of the demo, and no others."""
+    import numpy as np
+
+    with (files(__package__) / "vectors.npz").open("rb") as stream, np.load(stream) as arrays:
+        exchanges, asked = (arrays[name].astype(np.float32) for name in ("exchanges", "questions"))
+    vectors: dict[str, Vectors] = {}
+    texts = (f"{draft.input}\n{draft.output}" for draft in chat.drafts)
+    vectors.update(zip(texts, exchanges, strict=True))
+    vectors.update(zip((question.text for question in questions), asked, strict=True))
+    return FunctionEmbedder(
+        lambda wanted: np.stack([vectors[text] for text in wanted]),
+        model=MODEL,
+        dimensions=exchanges.shape[1],
+    )
+
+
+async def perform(postgres: str, chat: Chat, bar: Bar) -> Demonstration:
+    """Remember the conversation, then ask.
+
+    Args:
+        postgres: where to keep it; a conversation that is there already is not stored twice.
+        chat: from `load_chat`.
+        bar: shows how far it got.
+    """
+    questions = load_questions(chat)
+    embedder = load_embedder(chat, questions)
+    begun = perf_counter()
+    async with open_memory(postgres=postgres, embedder=embedder, migrate="auto", deadline=DEADLINE) as memory:
+        opened = perf_counter()
+        bar.begin("Remembering", of="exchanges", total=len(chat.drafts))
+        user = memory.user(chat.user)
+        stored = await ingest(user, chat.drafts, advance=bar.advance, batch=10)
+        remembered = perf_counter()
+        answers = [Answer(question, await user.recall(question.text, limit=1_000)) for question in questions]
+        recalled = perf_counter()
+    return Demonstration(
+        chat=chat,
+        answers=tuple(answers),
+        new=stored.new,
+        opening=opened - begun,
+        remembering=remembered - opened,
+        recalling=recalled - remembered,
+    )
+
+
+def _score(hit: Recollection, signal: str) -> float:
+    value: float | None = getattr(hit.signals, signal)
+    return 0.0 if value is None else value
+
+
+def _text(name: str) -> str:
+    return (files(__package__) / name).read_text(encoding="utf-8")

@@ -1,0 +1,155 @@
+"""What the demo did, for people and for scripts."""
+
+from typing import Any
+
+from rich.console import Console
+from rich.padding import Padding
+from rich.rule import Rule
+from rich.table import Table
+from rich.text import Text
+
+from ..display import SIGNALS, Card, Scale, show_cards
+from . import Answer, Demonstration
+
+SNIPPET = """\
+async with open_memory(postgres="embedded:./data") as memory:
+    alice = memory.user("alice")
+    await alice.remember("I moved to Lisbon", "How is it?", session_id="s1")
+    hits = await alice.recall("where does she live?")"""
+
+
+def show_introduction(console: Console, done: Demonstration) -> None:
+    """Say what is about to be seen."""
+    first, last = (draft.occurred_at for draft in (done.chat.drafts[0], done.chat.drafts[-1]))
+    span = f"{first:%B} to {last:%B %Y}" if first and last else ""
+    console.print()
+    console.print(Rule(Text(" recollect ", style="bold reverse"), style="dim"))
+    console.print()
+    console.print(
+        f"Mara talked to her assistant from {span}: {len(done.chat.drafts)} exchanges in "
+        f"{done.chat.sessions} sessions, remembered in a real PostgreSQL with pgvector. "
+        "No LLM takes part: what follows is what your agent would be given, and why:"
+    )
+    console.print()
+    meanings = (
+        "its meaning is near the question's: cosine of two vectors",
+        "it has words of the question, the rare ones count more: BM25",
+        "the turns around it, and its session, are about this",
+    )
+    for (name, colour), meaning in zip(SIGNALS, meanings, strict=True):
+        console.print(Text.assemble(("  ▰ ", colour), (f"{name:<9}", "bold"), meaning))
+    console.print()
+
+
+def show_answers(console: Console, done: Demonstration) -> None:
+    """Print each question with its best hits, down to the one that answers it."""
+    for number, answer in enumerate(done.answers, start=1):
+        question = answer.question
+        title = Text(f"{number}. {question.text}", style="bold cyan")
+        console.print(Rule(title, align="left", style="dim"))
+        facts = Table.grid(padding=(0, 2, 0, 0))
+        facts.add_row(Text("    expected", style="dim"), Text(question.answer))
+        facts.add_row(Text("    hard", style="dim"), Text(question.why, style="dim"))
+        console.print(facts)
+        console.print()
+        show_cards(console, question.text, _cards(answer), Scale.of(answer.hits))
+
+
+def show_summary(console: Console, done: Demonstration) -> None:
+    """Print how deep the answers were."""
+    console.print(Rule(Text("How far down the answer was", style="bold"), align="left", style="dim"))
+    table = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0), expand=True)
+    table.add_column(Text(f"last needed one among {len(done.chat.drafts)}", style="dim"), ratio=1)
+    table.add_column("cosine\nalone", justify="right")
+    table.add_column("BM25\nalone", justify="right")
+    table.add_column("\nrecollect", justify="right", style="bold green")
+    for answer in done.answers:
+        places = (answer.place("semantic"), answer.place("lexical"), answer.place())
+        shown = ("never" if place is None else str(place) for place in places)
+        table.add_row(Text(answer.question.text), *shown)
+    console.print(table)
+    console.print()
+
+
+def show_closing(console: Console, done: Demonstration, *, kept_at: str | None) -> None:
+    """Say what was shown, and what to try next."""
+    console.print(
+        "Nothing was overwritten: where Mara changed her plans, or had made a mistake, both "
+        "statements came back with their dates, so that your agent can tell which one holds."
+    )
+    console.print()
+    console.print(Rule(Text("Next", style="bold"), align="left", style="dim"))
+    if kept_at is not None:
+        _show_command(console, f'recollect recall "Who repairs accordions?" --user mara --postgres {kept_at}')
+    _show_command(console, "recollect import chat.json --user alice")
+    _show_command(console, 'recollect recall "Where does she live?" --user alice')
+    console.print()
+    console.print(Padding(Text(SNIPPET), (0, 0, 0, 2), expand=False))
+    console.print()
+    console.print(Rule(style="dim"))
+    counts = f"{len(done.chat.drafts)} episodes, {done.chat.sessions} sessions"
+    asked = f"{len(done.answers)} questions"
+    console.print(
+        f"{counts} remembered in {done.remembering:.2f} s, {asked} answered in {done.recalling:.2f} s;\n"
+        f"PostgreSQL took {done.opening:.1f} s to start, {_fate(kept_at)}."
+    )
+
+
+def _show_command(console: Console, command: str) -> None:
+    console.print(Text.assemble(("  $ ", "dim"), (command, "bold")), soft_wrap=True)
+
+
+def document(done: Demonstration) -> dict[str, Any]:
+    """Return the same as JSON."""
+    return {
+        "episodes": len(done.chat.drafts),
+        "new": done.new,
+        "sessions": done.chat.sessions,
+        "seconds": {
+            "opening": round(done.opening, 3),
+            "remembering": round(done.remembering, 3),
+            "recalling": round(done.recalling, 3),
+        },
+        "questions": [
+            {
+                "question": answer.question.text,
+                "why": answer.question.why,
+                "answer": answer.question.answer,
+                "evidence": list(answer.question.evidence),
+                "superseded": list(answer.question.superseded),
+                "places": {
+                    "cosine": answer.place("semantic"),
+                    "bm25": answer.place("lexical"),
+                    "recollect": answer.place(),
+                },
+                "hits": [hit.model_dump(mode="json") for hit in answer.hits[:5]],
+            }
+            for answer in done.answers
+        ],
+    }
+
+
+def _cards(answer: Answer) -> list[Card]:
+    """Return the hits to show: at least two, and all down to the last one needed."""
+    question = answer.question
+    spoken_of = {*question.evidence, *question.superseded}
+    shown = answer.hits[: max(2, answer.place() or 0)]
+    return [
+        Card(rank, hit, _remark(answer, hit.episode.id), lines=4 if hit.episode.id in spoken_of else 1)
+        for rank, hit in enumerate(shown, start=1)
+    ]
+
+
+def _remark(answer: Answer, id: str) -> str:
+    question = answer.question
+    if id in question.superseded:
+        return "said before"
+    if id in question.evidence:
+        return "answer, newer" if question.superseded else "answer"
+    return ""
+
+
+def _fate(kept_at: str | None) -> str:
+    return (
+        "and is gone again" if kept_at is None else f"and its data is in {kept_at.removeprefix('embedded:')}"
+    )

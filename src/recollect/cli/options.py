@@ -1,0 +1,17 @@
+"""Options that several commands share."""
+
+from typing import Annotated
+
+import typer
+
+Server = Annotated[
+    str | None,
+    typer.Option(
+        envvar="RECOLLECT_POSTGRES",
+        metavar="DSN|embedded:PATH",
+        help="PostgreSQL that keeps the memories. [default: one of your own, started for you]",
+        show_default=False,
+    ),
+]
+Namespace = Annotated[str, typer.Option(help="Application or environment that the user belongs to.")]
+AsJson = Annotated[bool, typer.Option("--json", help="Print JSON, and nothing else, to standard output.")]
