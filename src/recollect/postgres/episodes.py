@@ -18,6 +18,7 @@ from ._errors import ConnectionLost
 from ._pool import Connection, Postgres
 from ._sql import statements
 from .terms import packed, postings
+from .vectors import spelled
 
 if TYPE_CHECKING:
     from ..stores import Booleans, Floats, Integers, Vectors
@@ -145,7 +146,7 @@ class PostgresEpisodes(EpisodeStore):
     async def candidates(self, tenant: Tenant, query: Query) -> Candidates:
         if query.vector is None:
             return _candidates(query, await self._words(tenant, query.filters), None)
-        vector: list[float] = query.vector.tolist()
+        (vector,) = spelled(query.vector[np.newaxis])
         words, meanings = await both(
             lambda: self._words(tenant, query.filters),
             lambda: self._postgres.fetchrow(self._sql["meanings"], tenant.key, vector),
@@ -164,14 +165,8 @@ class PostgresEpisodes(EpisodeStore):
         if not vectors:
             return 0
         places = [(seq, chunk) for seq, matrix in vectors.items() for chunk in range(len(matrix))]
-        flat = np.concatenate(list(vectors.values()))
-        row = await self._postgres.fetchrow(
-            self._sql["set_vectors"],
-            tenant.key,
-            *_columns(places, 2),
-            flat.ravel().tolist(),
-            flat.shape[1],
-        )
+        texts = spelled(np.concatenate(list(vectors.values())))
+        row = await self._postgres.fetchrow(self._sql["set_vectors"], tenant.key, *_columns(places, 2), texts)
         return 0 if row is None else row[0]
 
     async def _basis(self, tenant: Tenant) -> int:
@@ -223,10 +218,9 @@ class _Batch:
             if new.vectors is not None:
                 chunks.extend((tenant, id, chunk) for chunk in range(len(new.vectors)))
                 vectors.append(new.vectors)
-        flat = np.concatenate(vectors) if vectors else np.empty((0, 0), dtype=np.float32)
         return (
             *_columns(clocks, 4), now, *_columns(rows, 13),
-            *_columns(chunks, 3), flat.ravel().tolist(), flat.shape[1],
+            *_columns(chunks, 3), spelled(np.concatenate(vectors)) if vectors else [],
         )  # fmt: skip
 
 

@@ -30,13 +30,10 @@ with clock as (
     on conflict (tenant, id) do nothing
     returning tenant, id, seq, recorded_at
 ), embedded as (
-    -- All vectors arrive as one flat array and are cut here.
     insert into {schema}.episode_vector (tenant, seq, chunk, embedding)
-    select tenant, seq, chunk, ($22::real[])[place * $23::int + 1 : (place + 1) * $23::int]::{vector}.vector
-    from unnest($19::text[], $20::text[], $21::int[])
-        with ordinality as given (tenant, id, chunk, ordinality)
+    select tenant, seq, chunk, embedding::{vector}.vector
+    from unnest($19::text[], $20::text[], $21::int[], $22::text[]) as given (tenant, id, chunk, embedding)
     join stored using (tenant, id)
-    cross join lateral (select (ordinality - 1)::int as place) as cut
 )
 select tenant, id, seq, recorded_at from stored
 
@@ -107,10 +104,10 @@ from (
 ) as ordered
 
 -- name: meanings
--- Exact: every vector of the tenant is compared.
+-- Exact: every vector of the tenant is compared. The query is read once, not once for each of them.
 select
     string_agg(int8send(seq), '') as seqs,
-    string_agg(float8send(1 - (embedding operator({vector}.<=>) $2::real[]::{vector}.vector)), '') as cosines
+    string_agg(float8send(1 - (embedding operator({vector}.<=>) (select $2::text::{vector}.vector))), '') as cosines
 from {schema}.episode_vector where tenant = $1
 
 -- name: unembedded
@@ -119,9 +116,8 @@ select {episode} from {schema}.episode where tenant = $1 and embedding_state <> 
 -- name: set_vectors
 -- The row of an episode is taken before its vectors are written: of two processes one finds it ready.
 with given as (
-    select seq, chunk, ($4::real[])[place * $5::int + 1 : (place + 1) * $5::int]::{vector}.vector as embedding
-    from unnest($2::bigint[], $3::int[]) with ordinality as given (seq, chunk, ordinality)
-    cross join lateral (select (ordinality - 1)::int as place) as cut
+    select seq, chunk, embedding::{vector}.vector
+    from unnest($2::bigint[], $3::int[], $4::text[]) as given (seq, chunk, embedding)
 ), ready as (
     update {schema}.episode e set embedding_state = 'ready'
     where tenant = $1 and seq = any($2::bigint[]) and embedding_state <> 'ready'
