@@ -25,14 +25,27 @@ def _start(where: str) -> "PostgresServer":
         raise MissingExtra(msg, "embedded") from None
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
+        taken = not where.strip() or _is_taken(path)
     except OSError as exc:
-        msg = f"the directory {path.parent} cannot be made ({exc.strerror}); give the data another place"
+        msg = f"the directory {path} cannot be used ({exc.strerror}); give the data another place"
         raise ConfigurationError(msg) from None
+    if taken:
+        msg = f"{path} holds something else than a PostgreSQL; give the data a directory of its own"
+        raise ConfigurationError(msg)
     try:
         return get_server(path).__enter__()
     except Exception as exc:  # boundary to other code: it raises whatever its subprocesses ran into
         msg = f"the embedded PostgreSQL did not start; its log is {path / 'log'}"
         raise StoreUnavailable(msg) from exc
+
+
+def _is_taken(path: Path) -> bool:
+    """Whether something else is there: its owner would be changed if we are root."""
+    if not path.exists():
+        return False
+    names = [entry.name for entry in path.iterdir()]
+    # Another process may be filling it right now; what it makes first is pg_wal.
+    return bool(names) and not any(name.lower().startswith("pg_") for name in names)
 
 
 def _stop(server: "PostgresServer") -> None:
@@ -47,7 +60,7 @@ async def open_embedded(path: str) -> AsyncGenerator[str]:
     that open the same path: the last one stops it. Root runs it as a user of its own.
 
     Raises:
-        ConfigurationError: the directory cannot be made.
+        ConfigurationError: the directory cannot be used, or holds something else.
         MissingExtra: the wheel with the server is not installed.
         StoreUnavailable: the server did not start.
     """

@@ -67,7 +67,11 @@ class Postgres:
     @asynccontextmanager
     async def _connection(self) -> AsyncGenerator[Connection]:
         await checkpoint_if_cancelled()  # a free connection is handed out without a pause
-        conn = await self._pool.acquire()
+        try:
+            conn = await self._pool.acquire()
+        except ValueError:  # the driver reads the DSN when it connects for the first time
+            msg = "the PostgreSQL DSN cannot be read; it looks like postgresql://user:password@host:5432/database"
+            raise ConfigurationError(msg) from None
         try:
             yield conn
         finally:
@@ -91,22 +95,14 @@ async def open_pool(dsn: str, *, max_size: int = 16) -> AsyncGenerator[Pool]:
     """Own a pool for the length of the block. It connects when it is used.
 
     Raises:
-        ConfigurationError: not on asyncio, or the DSN cannot be read.
+        ConfigurationError: not on asyncio.
     """
     require_asyncio("PostgreSQL")
-    try:
-        # min_size and lifetime 0: no connection is opened, and none closed, behind a caller's back.
-        pool = asyncpg.create_pool(
-            dsn,
-            min_size=0,
-            max_size=max_size,
-            max_inactive_connection_lifetime=0,
-            reset=_keep_session,
-        )
-        await pool
-    except (ValueError, asyncpg.ClientConfigurationError):
-        msg = "the PostgreSQL DSN cannot be read; it looks like postgresql://user:password@host:5432/database"
-        raise ConfigurationError(msg) from None
+    # min_size and lifetime 0: no connection is opened, and none closed, behind a caller's back.
+    pool = asyncpg.create_pool(
+        dsn, min_size=0, max_size=max_size, max_inactive_connection_lifetime=0, reset=_keep_session
+    )
+    await pool
     try:
         yield pool
     finally:
