@@ -1,0 +1,44 @@
+"""Checks that any archive must pass, and the parts of a test: a clock that stands still, embedders.
+
+A check is an async function that raises AssertionError. It makes up tenants of its own, so that
+all of them can run against one archive, one after the other:
+
+    for check in EPISODE_CHECKS:
+        await check(archive)
+
+Those of `CLOCK_CHECKS` take the clock as well that the archive was opened with, and those of
+`EMBEDDER_CHECKS` need an archive that nobody has used before. `Archive` says what is promised;
+the names of the checks say how a promise is broken.
+"""
+
+from ._clock import Clock
+from ._concurrency import CONCURRENCY_CHECKS
+from ._directory import DIRECTORY_CHECKS
+from ._embedders import Fault, FaultyEmbedder, HashEmbedder
+from ._embedding import EMBEDDER_CHECKS
+from ._material import Check, ClockCheck
+from ._reading import READING_CHECKS
+from ._searching import SEARCHING_CHECKS
+from ._tenancy import TENANCY_CHECKS
+from ._writing import CLOCK_CHECKS, WRITING_CHECKS
+
+EPISODE_CHECKS: tuple[Check, ...] = (
+    *WRITING_CHECKS,
+    *READING_CHECKS,
+    *SEARCHING_CHECKS,
+    *TENANCY_CHECKS,
+    *CONCURRENCY_CHECKS,
+)
+
+__all__ = (
+    "CLOCK_CHECKS",
+    "DIRECTORY_CHECKS",
+    "EMBEDDER_CHECKS",
+    "EPISODE_CHECKS",
+    "Check",
+    "Clock",
+    "ClockCheck",
+    "Fault",
+    "FaultyEmbedder",
+    "HashEmbedder",
+)

