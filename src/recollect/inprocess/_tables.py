@@ -131,7 +131,8 @@ class Tables:
         """Return the tenant's table, made if this is its first write."""
         table = self._by_tenant.get(tenant)
         if table is None:
-            table = self._by_tenant[tenant] = TenantTable(tenant, now)
+            # So that the first tick lands on `now`.
+            table = self._by_tenant[tenant] = TenantTable(tenant, now - MICROSECOND)
             insort(self._users.setdefault(tenant.namespace, []), tenant.user_id or "", key=str.encode)
         return table
 

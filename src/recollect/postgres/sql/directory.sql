@@ -20,4 +20,4 @@ update {schema}.embedder set model = $1, dimensions = $2
 delete from {schema}.episode_vector
 
 -- name: make_pending
-update {schema}.episode set embedding_state = 'pending' where embedding_state = 'ready'
+update {schema}.episode set embedding_state = 'pending' where embedding_state <> 'pending'
