@@ -38,7 +38,7 @@ _NOTHING: Final[frozenset[str]] = frozenset()
 # Every "n't" is an auxiliary verb and as empty as "not"; what follows another apostrophe is a clitic.
 # Without this "doesn't" would leave the rare, hence heavy, term "doesn".
 _CONTRACTION: Final = re.compile(r"\b[a-z]+n't\b|'(?:s|m|d|t|re|ve|ll)\b")
-_APOSTROPHES: Final = dict.fromkeys(map(ord, "\u2018\u2019\u02bc\u02b9\u2032\uff07`"), "'")
+_APOSTROPHES: Final = dict.fromkeys(map(ord, "\u2018\u2019\u02bc\u02b9\u2032\uff07"), "'")
 
 _ASCII_WORD: Final = re.compile("[a-z0-9]+")
 # Python's \w lacks combining marks, without which Hindi, Tamil or vowelled Arabic fall into pieces.
@@ -113,7 +113,7 @@ def _stemmer(language: str) -> Callable[[str], str]:
         stemmer: Stemmer.Stemmer | None = getattr(threads, "stemmer", None)
         if stemmer is None:
             stemmer = threads.stemmer = Stemmer.Stemmer(language, 0)
-        # Some stemmers leave nothing of a word that is all suffix.
-        return stemmer.stemWord(word) or word
+        # Some stemmers leave nothing of a word that is all suffix; those that transliterate make it longer.
+        return (stemmer.stemWord(word) or word)[:TERM_LENGTH]
 
     return lru_cache(CACHED_STEMS)(stem)

@@ -27,7 +27,8 @@ _BEFORE: Final = r"\b(?:in|during|since|until|till|by|of|from|around|last|this|n
 _NAMED: Final = tuple(
     re.compile(pattern, re.IGNORECASE | re.ASCII)
     for pattern in (
-        rf"\b(?P<year>(?:19|20)\d\d)-(?P<number>0[1-9]|1[0-2])(?:-{_DAY})?(?![\d-])",
+        r"\b(?P<year>(?:19|20)\d\d)-(?P<number>0[1-9]|1[0-2])"
+        r"(?:-(?P<day>[12]\d|3[01]|0?[1-9])(?:T[\d:.]+(?:Z|[+-][\d:]+)?)?)?(?![\w-])",
         rf"{_DAY}(?: of)? {_MONTH}(?:\.?,? {_YEAR})?",
         rf"\b{_MONTH}\.? {_DAY}(?![.,:]\d)(?:,? {_YEAR})?",
         rf"\b{_MONTH}\.?,?(?: of)? {_YEAR}",
