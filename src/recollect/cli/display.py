@@ -42,13 +42,15 @@ class Card:
 
     Attributes:
         rank: place in the answer, from 1.
-        remark: stands at the right, such as "the answer".
+        remark: stands at the right, such as "answer".
+        style: of the remark.
         lines: how many to give to its text, >= 1.
     """
 
     rank: int
     hit: Recollection
     remark: str = ""
+    style: str = "bold green"
     lines: int = 2
 
 
@@ -88,7 +90,7 @@ def _heading(card: Card, width: int) -> RenderableType:
     row = Table.grid(expand=True)
     row.add_column(no_wrap=True)
     row.add_column(no_wrap=True, justify="right")
-    row.add_row(left, Text(card.remark, style="bold green"))
+    row.add_row(left, Text(card.remark, style=card.style))
     return row
 
 

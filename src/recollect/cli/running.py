@@ -3,7 +3,7 @@
 import os
 import sys
 from collections.abc import Awaitable, Callable, Generator
-from contextlib import contextmanager
+from contextlib import AbstractAsyncContextManager, contextmanager
 from pathlib import Path
 from typing import NoReturn, TypeVar
 
@@ -12,7 +12,9 @@ import typer
 from rich.console import Console
 from rich.progress import BarColumn, Progress, TaskID, TextColumn
 
+from ..connect import open_memory
 from ..errors import RecollectError
+from ..memory import Memory
 from .excerpts import printable
 
 T = TypeVar("T")
@@ -57,6 +59,11 @@ def _data_home() -> Path:
     if sys.platform != "win32" and os.geteuid() == 0:
         return Path("/var/lib")
     return Path.home() / ".local" / "share"
+
+
+def opened(postgres: str | None, namespace: str, schema: str) -> AbstractAsyncContextManager[Memory]:
+    """Open the memory that the options of a command name."""
+    return open_memory(postgres=stored_at(postgres), namespace=namespace, schema=schema, deadline=DEADLINE)
 
 
 def output() -> Console:

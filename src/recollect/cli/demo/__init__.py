@@ -44,6 +44,19 @@ class Question:
 
 
 @dataclass(frozen=True, slots=True)
+class Demo:
+    """What the package brings.
+
+    Attributes:
+        embedder: knows the texts of the conversation and of the questions, and no others.
+    """
+
+    chat: Chat
+    questions: tuple[Question, ...]
+    embedder: FunctionEmbedder
+
+
+@dataclass(frozen=True, slots=True)
 class Answer:
     """Everything that was found for a question, best first."""
 
@@ -84,65 +97,34 @@ class Demonstration:
     recalling: float
 
 
-def load_chat() -> Chat:
-    """Return the conversation."""
+def load_demo() -> Demo:
+    """Read what the package brings."""
     (chat,) = parse_chats(_text("conversation.json"), name="conversation.json")
-    return chat
+    questions = _questions(chat)
+    return Demo(chat, questions, _embedder(chat, questions))
 
 
-def load_questions(chat: Chat) -> tuple[Question, ...]:
-    """Return the questions, with the ids that the conversation's episodes get."""
-    sessions: dict[str | None, list[str]] = {}
-    for draft in chat.drafts:
-        sessions.setdefault(draft.session_id, []).append(draft.id or "")
-
-    def ids(places: list[tuple[str, int]]) -> tuple[str, ...]:
-        return tuple(sessions[session][exchange] for session, exchange in places)
-
-    found: list[dict[str, Any]] = json.loads(_text("questions.json"))
-    return tuple(
-        Question(
-            each["question"], each["why"], each["answer"], ids(each["evidence"]), ids(each["superseded"])
-        )
-        for each in found
-    )
-
-
-def load_embedder(chat: Chat, questions: Sequence[Question]) -> FunctionEmbedder:
-    """Return an embedder that knows the texts of the demo, and no others."""
-    import numpy as np
-
-    with (files(__package__) / "vectors.npz").open("rb") as stream, np.load(stream) as arrays:
-        exchanges, asked = (arrays[name].astype(np.float32) for name in ("exchanges", "questions"))
-    vectors: dict[str, Vectors] = {}
-    texts = (f"{draft.input}\n{draft.output}" for draft in chat.drafts)
-    vectors.update(zip(texts, exchanges, strict=True))
-    vectors.update(zip((question.text for question in questions), asked, strict=True))
-    return FunctionEmbedder(
-        lambda wanted: np.stack([vectors[text] for text in wanted]),
-        model=MODEL,
-        dimensions=exchanges.shape[1],
-    )
-
-
-async def perform(postgres: str, chat: Chat, bar: Bar) -> Demonstration:
+async def perform(postgres: str, demo: Demo, bar: Bar) -> Demonstration:
     """Remember the conversation, then ask.
 
     Args:
         postgres: where to keep it; a conversation that is there already is not stored twice.
-        chat: from `load_chat`.
+        demo: from `load_demo`.
         bar: shows how far it got.
     """
-    questions = load_questions(chat)
-    embedder = load_embedder(chat, questions)
+    chat = demo.chat
     begun = perf_counter()
-    async with open_memory(postgres=postgres, embedder=embedder, migrate="auto", deadline=DEADLINE) as memory:
+    async with open_memory(
+        postgres=postgres, embedder=demo.embedder, migrate="auto", deadline=DEADLINE
+    ) as memory:
         opened = perf_counter()
         bar.begin("Remembering", of="exchanges", total=len(chat.drafts))
         user = memory.user(chat.user)
         stored = await ingest(user, chat.drafts, advance=bar.advance, batch=10)
         remembered = perf_counter()
-        answers = [Answer(question, await user.recall(question.text, limit=1_000)) for question in questions]
+        answers = [
+            Answer(question, await user.recall(question.text, limit=1_000)) for question in demo.questions
+        ]
         recalled = perf_counter()
     return Demonstration(
         chat=chat,
@@ -161,3 +143,37 @@ def _score(hit: Recollection, signal: str) -> float:
 
 def _text(name: str) -> str:
     return (files(__package__) / name).read_text(encoding="utf-8")
+
+
+def _questions(chat: Chat) -> tuple[Question, ...]:
+    """Return the questions with the ids that the conversation's episodes get."""
+    sessions: dict[str | None, list[str]] = {}
+    for draft in chat.drafts:
+        sessions.setdefault(draft.session_id, []).append(draft.id or "")
+
+    def ids(places: list[tuple[str, int]]) -> tuple[str, ...]:
+        return tuple(sessions[session][exchange] for session, exchange in places)
+
+    found: list[dict[str, Any]] = json.loads(_text("questions.json"))
+    return tuple(
+        Question(
+            each["question"], each["why"], each["answer"], ids(each["evidence"]), ids(each["superseded"])
+        )
+        for each in found
+    )
+
+
+def _embedder(chat: Chat, questions: Sequence[Question]) -> FunctionEmbedder:
+    import numpy as np
+
+    with (files(__package__) / "vectors.npz").open("rb") as stream, np.load(stream) as arrays:
+        exchanges, asked = (arrays[name].astype(np.float32) for name in ("exchanges", "questions"))
+    vectors: dict[str, Vectors] = {}
+    texts = (f"{draft.input}\n{draft.output}" for draft in chat.drafts)
+    vectors.update(zip(texts, exchanges, strict=True))
+    vectors.update(zip((question.text for question in questions), asked, strict=True))
+    return FunctionEmbedder(
+        lambda wanted: np.stack([vectors[text] for text in wanted]),
+        model=MODEL,
+        dimensions=exchanges.shape[1],
+    )

@@ -1,5 +1,6 @@
 """What the demo did, for people and for scripts."""
 
+import shlex
 from typing import Any
 
 from rich.console import Console
@@ -8,8 +9,9 @@ from rich.rule import Rule
 from rich.table import Table
 from rich.text import Text
 
+from ...types import Recollection
 from ..display import SIGNALS, Card, Scale, show_cards
-from . import Answer, Demonstration
+from . import Answer, Demonstration, Question
 
 SNIPPET = """\
 async with open_memory(postgres="embedded:./data") as memory:
@@ -49,7 +51,7 @@ def show_answers(console: Console, done: Demonstration) -> None:
         console.print(Rule(title, align="left", style="dim"))
         facts = Table.grid(padding=(0, 2, 0, 0))
         facts.add_row(Text("    expected", style="dim"), Text(question.answer))
-        facts.add_row(Text("    hard", style="dim"), Text(question.why, style="dim"))
+        facts.add_row(Text("    why hard", style="dim"), Text(question.why, style="dim"))
         console.print(facts)
         console.print()
         show_cards(console, question.text, _cards(answer), Scale.of(answer.hits))
@@ -73,14 +75,18 @@ def show_summary(console: Console, done: Demonstration) -> None:
 
 def show_closing(console: Console, done: Demonstration, *, kept_at: str | None) -> None:
     """Say what was shown, and what to try next."""
+    both = [str(number) for number, answer in enumerate(done.answers, start=1) if _has_both(answer)]
     console.print(
-        "Nothing was overwritten: where Mara changed her plans, or had made a mistake, both "
-        "statements came back with their dates, so that your agent can tell which one holds."
+        f"In {' and '.join(both)} the older statement came back beside the newer one, each with its date: "
+        "nothing is overwritten, and your agent can tell which one holds."
     )
     console.print()
     console.print(Rule(Text("Next", style="bold"), align="left", style="dim"))
     if kept_at is not None:
-        _show_command(console, f'recollect recall "Who repairs accordions?" --user mara --postgres {kept_at}')
+        _show_command(
+            console,
+            f'recollect recall "Who repairs accordions?" --user mara --postgres {shlex.quote(kept_at)}',
+        )
     _show_command(console, "recollect import chat.json --user alice")
     _show_command(console, 'recollect recall "Where does she live?" --user alice')
     console.print()
@@ -131,22 +137,25 @@ def document(done: Demonstration) -> dict[str, Any]:
 
 def _cards(answer: Answer) -> list[Card]:
     """Return the hits to show: at least two, and all down to the last one needed."""
-    question = answer.question
-    spoken_of = {*question.evidence, *question.superseded}
-    shown = answer.hits[: max(2, answer.place() or 0)]
-    return [
-        Card(rank, hit, _remark(answer, hit.episode.id), lines=4 if hit.episode.id in spoken_of else 1)
-        for rank, hit in enumerate(shown, start=1)
-    ]
+    return [_card(rank, hit, answer.question) for rank, hit in enumerate(_shown(answer), start=1)]
 
 
-def _remark(answer: Answer, id: str) -> str:
-    question = answer.question
-    if id in question.superseded:
-        return "said before"
-    if id in question.evidence:
-        return "answer, newer" if question.superseded else "answer"
-    return ""
+def _shown(answer: Answer) -> tuple[Recollection, ...]:
+    return answer.hits[: max(2, answer.place() or 0)]
+
+
+def _has_both(answer: Answer) -> bool:
+    """Whether what holds and what held before are both shown."""
+    ids = {hit.episode.id for hit in _shown(answer)}
+    return bool(ids.intersection(answer.question.superseded)) and ids.issuperset(answer.question.evidence)
+
+
+def _card(rank: int, hit: Recollection, question: Question) -> Card:
+    if hit.episode.id in question.superseded:
+        return Card(rank, hit, "said before", style="yellow", lines=4)
+    if hit.episode.id in question.evidence:
+        return Card(rank, hit, "✓ answer, newer" if question.superseded else "✓ answer", lines=4)
+    return Card(rank, hit, lines=1)
 
 
 def _fate(kept_at: str | None) -> str:
