@@ -16,7 +16,8 @@ _TAG = 8
 def sealed(position: int | str, *query: object) -> str:
     """Return a cursor at `position` of what `query` (JSON values) lists."""
     payload = _json.canonical(position)
-    return urlsafe_b64encode(_tag(payload, query) + payload).decode()
+    tag = blake2b(payload + b"\0" + _json.canonical(list(query)), digest_size=_TAG).digest()
+    return urlsafe_b64encode(tag + payload).decode()
 
 
 def opened(cursor: object, kind: type[P], *query: object) -> P | None:
@@ -30,14 +31,12 @@ def opened(cursor: object, kind: type[P], *query: object) -> P | None:
     if not isinstance(cursor, str):
         raise InvalidInput("cursor", f"expected a string, got {type(cursor).__name__}")
     try:
-        raw = urlsafe_b64decode(cursor.encode("ascii"))
-        position = _json.loads(raw[_TAG:].decode())
-    except ValueError:
+        payload = urlsafe_b64decode(cursor.encode("ascii"))[_TAG:]
+        position = _json.loads(payload.decode())
+        # Sealing again shows whether it is one of ours, to the last character.
+        ours = type(position) is kind and sealed(position, *query) == cursor
+    except (ValueError, RecursionError):
         raise InvalidInput("cursor", "is not a cursor; pass one back as it was given") from None
-    if raw[:_TAG] != _tag(raw[_TAG:], query) or type(position) is not kind:
+    if not ours:
         raise InvalidInput("cursor", "belongs to another query; start again without one")
     return position
-
-
-def _tag(payload: bytes, query: tuple[object, ...]) -> bytes:
-    return blake2b(payload + b"\0" + _json.canonical(list(query)), digest_size=_TAG).digest()

@@ -11,7 +11,10 @@ def dumps(value: object) -> str:
 
 
 def canonical(value: object) -> bytes:
-    """Encode so that equal values give equal bytes: keys sorted, no white space."""
+    """Encode so that two values give the same bytes if only the order of keys tells them apart.
+
+    1 and 1.0 give different bytes: they come back different.
+    """
     return json.dumps(
         value, ensure_ascii=False, allow_nan=False, separators=(",", ":"), sort_keys=True
     ).encode()
@@ -31,15 +34,13 @@ def at_path(value: object, path: Sequence[str]) -> tuple[bool, object]:
 
 
 def equal(a: object, b: object) -> bool:
-    """Compare as JSON does: 1 equals 1.0, but true does not equal 1."""
+    """Compare as JSON does, and PostgreSQL's jsonb: 1 equals 1.0, but true does not equal 1."""
     if isinstance(a, bool) or isinstance(b, bool):
         return a is b
-    if type(a) is not type(b):
-        return isinstance(a, int | float) and isinstance(b, int | float) and a == b
-    if isinstance(a, dict):
+    if isinstance(a, dict) and isinstance(b, dict):
         one, other = cast("dict[str, object]", a), cast("dict[str, object]", b)
         return one.keys() == other.keys() and all(equal(one[key], other[key]) for key in one)
-    if isinstance(a, list):
+    if isinstance(a, list) and isinstance(b, list):
         items, others = cast("list[object]", a), cast("list[object]", b)
         return len(items) == len(others) and all(map(equal, items, others))
     return bool(a == b)

@@ -31,7 +31,7 @@ ascii_texts = st.text(st.characters(max_codepoint=127)) | scripts.map(
 )
 
 
-@settings(deadline=None, max_examples=400)
+@settings(max_examples=400)
 @given(texts, st.sampled_from(LANGUAGES))
 @example("њ" * TERM_LENGTH, "serbian")
 @example("ß" * TERM_LENGTH, "german")
@@ -45,7 +45,7 @@ def test_terms_fit_any_index(text: str, language: str) -> None:
         assert not set(term) & set("@ ")  # dates are told from words by their "@"
 
 
-@settings(deadline=None)
+@settings(max_examples=200)
 @given(texts, st.sampled_from(LANGUAGES))
 def test_the_same_text_has_the_same_terms_with_and_without_caches(text: str, language: str) -> None:
     first = analyze(text, language)
@@ -54,25 +54,25 @@ def test_the_same_text_has_the_same_terms_with_and_without_caches(text: str, lan
     assert analyze(text, language) == first
 
 
-@settings(deadline=None)
+@settings(max_examples=200)
 @given(ascii_texts)
 def test_a_foreign_word_does_not_change_the_terms_of_the_others(text: str) -> None:
     assert analyze(f"{text} 猫") == [*analyze(text), "猫"]
 
 
-@settings(deadline=None)
+@settings(max_examples=200)
 @given(ascii_texts)
 def test_capitals_do_not_count(text: str) -> None:
     assert analyze(text.upper()) == analyze(text.lower()) == analyze(text)
 
 
-@settings(deadline=None)
+@settings(max_examples=200)
 @given(texts, texts)
 def test_terms_of_lines_are_those_of_the_text(first: str, second: str) -> None:
     assert analyze(f"{first}\n{second}") == analyze(first) + analyze(second)
 
 
-@settings(deadline=None)
+@settings(max_examples=200)
 @given(st.text(st.characters(min_codepoint=0x4E00, max_codepoint=0x9FFF), min_size=2))
 def test_unspaced_scripts_give_overlapping_pairs(text: str) -> None:
     assert analyze(text) == [text[i : i + 2] for i in range(len(text) - 1)]

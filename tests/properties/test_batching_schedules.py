@@ -259,7 +259,7 @@ class Scenario:
 def test_every_schedule_keeps_the_promises(cell: str) -> None:
     loop, _, native = cell.partition("-")
 
-    @settings(deadline=None, max_examples=300)
+    @settings(max_examples=300)
     @given(schedules)
     def check(schedule: Schedule) -> None:
         scenario = Scenario(schedule, native=bool(native))

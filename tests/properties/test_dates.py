@@ -52,7 +52,7 @@ def terms_of(day: date) -> list[str]:
     return date_terms(datetime(day.year, day.month, day.day, 12, tzinfo=UTC))
 
 
-@settings(deadline=None)
+@settings(max_examples=200)
 @given(instants)
 def test_episode_has_its_day_and_month_in_utc_with_and_without_the_year(instant: datetime) -> None:
     utc = instant.astimezone(UTC)
@@ -62,7 +62,7 @@ def test_episode_has_its_day_and_month_in_utc_with_and_without_the_year(instant:
     assert date_terms(utc) == date_terms(instant)
 
 
-@settings(deadline=None, max_examples=300)
+@settings(max_examples=300)
 @given(days, st.integers(0, 3), st.sampled_from(("{}", "what about {}?", "On {}, she said", "({})", "{}.")))
 def test_query_names_the_terms_of_the_episodes_of_that_day(day: date, kind: int, around: str) -> None:
     with_year, month_with_year = terms_of(day)[0], terms_of(day)[2]
@@ -82,7 +82,7 @@ def test_query_names_the_terms_of_the_episodes_of_that_day(day: date, kind: int,
             assert named_dates(around.format(written)) == expected, written
 
 
-@settings(deadline=None)
+@settings(max_examples=200)
 @given(st.lists(days, min_size=1, max_size=4))
 def test_several_dates_are_each_named_once(chosen: list[date]) -> None:
     query = " and ".join(spelled("{month} {day}, {year}", day) for day in chosen)
@@ -92,7 +92,7 @@ def test_several_dates_are_each_named_once(chosen: list[date]) -> None:
     assert set(named) == expected
 
 
-@settings(deadline=None)
+@settings(max_examples=200)
 @given(st.text(st.characters(exclude_categories=())))
 def test_no_text_is_refused_and_no_word_is_a_date(text: str) -> None:
     assert all(term.startswith("@") for term in named_dates(text))

@@ -179,7 +179,7 @@ def textbook_totals(
     return totals, found
 
 
-@settings(deadline=None, max_examples=300)
+@settings(max_examples=300)
 @given(tables, queries, weights, elsewhere)
 def test_ranking_is_its_definition(
     table: list[Row], query: list[str], weights: RecallWeights, others: int
@@ -192,7 +192,7 @@ def test_ranking_is_its_definition(
     assert ranking.total == pytest.approx(explained, abs=1e-5)
 
 
-@settings(deadline=None)
+@settings(max_examples=200)
 @given(tables, queries, weights)
 def test_best_come_first_and_of_equal_ones_the_newer(
     table: list[Row], query: list[str], weights: RecallWeights
@@ -202,7 +202,7 @@ def test_best_come_first_and_of_equal_ones_the_newer(
     assert keys == sorted(keys)
 
 
-@settings(deadline=None)
+@settings(max_examples=200)
 @given(tables, queries, weights, st.integers(0, LARGEST + 1))
 def test_limit_cuts_a_prefix(table: list[Row], query: list[str], weights: RecallWeights, limit: int) -> None:
     full, part = ranked(table, query, weights), ranked(table, query, weights, limit=limit)
@@ -221,7 +221,7 @@ def test_limit_breaks_a_tie_of_rounding_like_the_full_ranking(limit: int) -> Non
     assert part.order.tolist() == full.order.tolist()[:limit]
 
 
-@settings(deadline=None)
+@settings(max_examples=200)
 @given(tables, queries, weights, elsewhere)
 def test_bm25_is_the_textbooks(
     table: list[Row], query: list[str], weights: RecallWeights, others: int
@@ -232,7 +232,7 @@ def test_bm25_is_the_textbooks(
     assert passage_bm25(*words) == pytest.approx(passage)
 
 
-@settings(deadline=None)
+@settings(max_examples=200)
 @given(tables)
 def test_neighbours_are_those_of_the_session(table: list[Row]) -> None:
     layout = layout_of(table)
@@ -243,7 +243,7 @@ def test_neighbours_are_those_of_the_session(table: list[Row]) -> None:
             assert shares[i] == (1 / len(near) if near else 0)
 
 
-@settings(deadline=None)
+@settings(max_examples=200)
 @given(tables, rows, st.integers(0, LARGEST))
 def test_episode_of_another_session_changes_no_neighbour(table: list[Row], row: Row, place: int) -> None:
     place = min(place, len(table))
@@ -255,7 +255,7 @@ def test_episode_of_another_session_changes_no_neighbour(table: list[Row], row: 
             assert [moved[j] for j in was[:, i]] == now[:, moved[i]].tolist()
 
 
-@settings(deadline=None)
+@settings(max_examples=200)
 @given(tables, queries, weights)
 def test_codes_of_sessions_mean_nothing(table: list[Row], query: list[str], weights: RecallWeights) -> None:
     renamed = [replace(row, session=-1 if row.session < 0 else 7**row.session) for row in table]
@@ -267,7 +267,7 @@ def test_codes_of_sessions_mean_nothing(table: list[Row], query: list[str], weig
         assert ranking.total.tolist() == expected.total.tolist()
 
 
-@settings(deadline=None)
+@settings(max_examples=200)
 @given(tables, weights)
 def test_leg_without_deviation_decides_nothing(table: list[Row], weights: RecallWeights) -> None:
     same = [replace(row, cosine=0.5, counts=(1, 0, 0), length=4, session=-1) for row in table]
@@ -294,7 +294,7 @@ def test_best_of_a_session_lift_it_but_do_not_make_it_found() -> None:
     assert sorted(ranking.order.tolist()) == [0, 1, 2, 4]
 
 
-@settings(deadline=None)
+@settings(max_examples=200)
 @given(tables, st.data())
 def test_filtered_candidates_are_those_of_the_filtered_rows(table: list[Row], data: st.DataObject) -> None:
     keep = data.draw(st.lists(st.booleans(), min_size=len(table), max_size=len(table)))
