@@ -81,6 +81,7 @@ def import_(
         Path,
         typer.Argument(exists=True, dir_okay=False, allow_dash=True, help="Chat file; - for standard input."),
     ],
+    *,
     user: Annotated[str | None, typer.Option(help="Whose chats these are, whatever the file says.")] = None,
     postgres: Server = None,
     namespace: Namespace = "default",

@@ -2,7 +2,6 @@
 
 import json
 from functools import partial
-from typing import Annotated
 
 import typer
 
