@@ -28,7 +28,7 @@ from .errors import (
     UnsupportedOperation,
     VersionConflict,
 )
-from .stores import Archive, Directory, Embedder, EpisodeStore
+from .stores import Archive, Directory, Embedder, EpisodeStore, Reranker
 from .types import (
     Episode,
     EpisodeDraft,
@@ -79,6 +79,7 @@ __all__ = (
     "RecallWeights",
     "RecollectError",
     "Recollection",
+    "Reranker",
     "RollbackConflict",
     "SchemaError",
     "Session",

@@ -10,7 +10,7 @@ from ._deadline import bounded
 from ._embedding import Embedding
 from ._tenants import TenantMap
 from .errors import MemoryClosed, RecollectError
-from .stores import Archive, Write
+from .stores import Archive, Reranker, Write
 from .types import Episode, Limits, RecallWeights, Tenant
 
 
@@ -41,6 +41,7 @@ class Composition:
     archive: Archive
     tenants: TenantMap[Tenant, TenantState]
     embedding: Embedding | None
+    reranker: Reranker | None
     limits: Limits
     weights: RecallWeights
     language: str

@@ -4,10 +4,14 @@ import math
 from collections.abc import Mapping
 from typing import TYPE_CHECKING
 
+import anyio
+
 from ._analysis import analyze
 from ._composition import Composition, Scope
 from ._dates import named_dates
+from ._deadline import half_of_the_rest
 from ._ranking import Corpus, Layout, Ranking, bm25, passage_bm25, rank
+from ._reranking import reranked
 from .errors import StoreUnavailable, UnsupportedOperation
 from .stores import Candidates, Filters, Query
 from .types import Episode, Mode, Recollection, Signals
@@ -37,9 +41,12 @@ async def recall(
         if not query.terms and query.vector is None:
             return ()
         candidates = await store.candidates(tenant, query)
-        ranking, lexical = _ranked(composition, query, candidates, limit)
+        wanted = limit if composition.reranker is None else max(limit, composition.limits.reranked)
+        ranking, lexical = _ranked(composition, query, candidates, wanted)
         episodes = await store.by_seq(tenant, candidates.seqs[ranking.order].tolist())
         hits = _recollections(candidates, ranking, lexical, episodes)
+        if composition.reranker is not None and hits:
+            hits = (await reranked(composition.reranker, text, hits))[:limit]
     if not neighbours or not hits:
         return tuple(hits)
     beside = await store.around(tenant, [hit.episode for hit in hits], distance=neighbours)
@@ -57,7 +64,10 @@ async def _vector(composition: Composition, text: str, mode: Mode) -> "Vectors |
     if mode == "lexical":
         return None
     embedding = composition.embedding
-    vector = None if embedding is None else await embedding.query(text)
+    vector = None
+    if embedding is not None:
+        with anyio.move_on_after(half_of_the_rest()):
+            vector = await embedding.query(text)
     if vector is None and mode == "semantic":
         if embedding is None:
             msg = 'semantic recall needs an embedder; give one to open_memory, or use mode="lexical"'

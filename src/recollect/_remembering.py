@@ -15,10 +15,11 @@ from ._analysis import analyze
 from ._checks import check_instant, check_json, check_object, check_optional_id, check_text
 from ._composition import Composition, Scope
 from ._dates import date_terms
+from ._deadline import half_of_the_rest
 from ._ids import uuid7
 from .errors import DeadlineExceeded, InvalidInput, OutcomeUnknown, RecollectError
 from .stores import NewEpisode, Write
-from .types import EmbeddingState, Episode, EpisodeDraft, Limits
+from .types import EmbeddingState, Episode, EpisodeDraft, Limits, text_of
 
 if TYPE_CHECKING:
     from .stores import Vectors
@@ -143,10 +144,9 @@ def _digest(checked: _Checked, scope: Scope) -> bytes:
 
 
 async def _embedded(composition: Composition, episodes: list[NewEpisode]) -> list[NewEpisode]:
-    """Fill in vectors. An embedder that hangs is one that failed: it gets half of the time there is."""
-    patience = None if composition.deadline is None else composition.deadline / 2
+    """Fill in vectors. An embedder that hangs is one that failed."""
     found: dict[int, Vectors | None] = {}
-    with anyio.move_on_after(patience):
+    with anyio.move_on_after(half_of_the_rest()):
         await embed_all(composition, {i: text_of(e.input, e.output) for i, e in enumerate(episodes)}, found)
     return [_with_vectors(episode, found.get(i)) for i, episode in enumerate(episodes)]
 
@@ -174,8 +174,3 @@ async def embed_all(
     async with anyio.create_task_group() as tasks:
         for key, text in texts.items():
             tasks.start_soon(embed_one, key, text)
-
-
-def text_of(input: str, output: str) -> str:
-    """Return what is analysed and embedded of an episode."""
-    return f"{input}\n{output}" if output else input

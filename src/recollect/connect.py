@@ -14,7 +14,7 @@ from .types import Limits, RecallWeights
 if TYPE_CHECKING:
     from .memory import Memory
     from .postgres import Pool
-    from .stores import Archive, Embedder
+    from .stores import Archive, Embedder, Reranker
 
 
 @asynccontextmanager
@@ -23,6 +23,7 @@ async def open_memory(
     postgres: "str | Pool | None" = None,
     namespace: str = "default",
     embedder: "Embedder | None" = None,
+    reranker: "Reranker | None" = None,
     limits: Limits = Limits(),
     weights: RecallWeights = RecallWeights(),
     language: str = "english",
@@ -39,6 +40,7 @@ async def open_memory(
             started for you; or an `asyncpg.Pool` of yours, which is not closed.
         namespace: default of `memory.user`.
         embedder: without one, recall goes by words and context.
+        reranker: `async (query, texts) -> scores`, for the best hits of a recall; None keeps our order.
         limits: bounds of what is held and accepted.
         weights: what counts how much in a recall.
         language: of the texts; decides on stemming and stop words.
@@ -75,6 +77,7 @@ async def open_memory(
             archive=archive,
             namespace=namespace,
             embedder=embedder,
+            reranker=reranker,
             limits=limits,
             weights=weights,
             language=language,

@@ -4,10 +4,10 @@ from typing import TYPE_CHECKING
 from ._checks import check_count, check_id, check_instant, check_optional_id, check_time_range
 from ._composition import Composition, Scope
 from ._cursor import opened, sealed
-from ._remembering import embed_all, text_of
+from ._remembering import embed_all
 from .errors import ConfigurationError
 from .stores import Filters
-from .types import Episode, Page, Session
+from .types import Episode, Page, Session, text_of
 
 if TYPE_CHECKING:
     from .stores import Vectors

@@ -6,7 +6,7 @@ from ._cursor import opened, sealed
 from ._embedding import Embedding
 from ._tenants import TenantMap
 from .errors import ConfigurationError
-from .stores import Archive, Embedder
+from .stores import Archive, Embedder, Reranker
 from .types import Limits, MemoryStatistics, Page, RecallWeights, Tenant
 from .user import UserMemory
 
@@ -29,6 +29,7 @@ class Memory:
         tenants: shared with other memories of the process; None for one of its own.
         namespace: default of `user`.
         embedder: without one, recall goes by words and context.
+        reranker: scores the best hits of a recall anew.
         limits: bounds of what is held and accepted.
         weights: what counts how much in a recall.
         language: of the texts; decides on stemming and stop words.
@@ -46,6 +47,7 @@ class Memory:
         tenants: TenantMap[Tenant, TenantState] | None = None,
         namespace: str = "default",
         embedder: Embedder | None = None,
+        reranker: Reranker | None = None,
         limits: Limits = Limits(),
         weights: RecallWeights = RecallWeights(),
         language: str = "english",
@@ -63,6 +65,7 @@ class Memory:
             archive=archive,
             tenants=open_tenants(limits) if tenants is None else tenants,
             embedding=embedding,
+            reranker=reranker,
             limits=limits,
             weights=weights,
             language=language,

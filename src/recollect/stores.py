@@ -253,6 +253,14 @@ class Archive(Protocol):
         ...
 
 
+class Reranker(Protocol):
+    """Scores the best hits of a recall anew. The user's code: called without a lock or a connection held."""
+
+    async def __call__(self, query: str, texts: Sequence[str], /) -> Sequence[float]:
+        """Return a score for each text, the higher the better."""
+        ...
+
+
 class Embedder(Protocol):
     """Turns texts into vectors. The user's code: called without a lock or a connection held."""
 

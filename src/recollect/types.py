@@ -52,6 +52,7 @@ class Limits:
         max_batch: drafts in one `remember_many`.
         chunk_chars: characters embedded as one vector; longer text is embedded in chunks.
         cached_embeddings: texts whose vectors are kept in process.
+        reranked: hits given to the reranker, or as many as are asked for if that is more.
     """
 
     max_users: int | None = 100_000
@@ -63,6 +64,7 @@ class Limits:
     max_batch: int = 1_000
     chunk_chars: int = 2_000
     cached_embeddings: int = 4_096
+    reranked: int = 50
 
     def __post_init__(self) -> None:
         for f in fields(self):
@@ -142,6 +144,11 @@ class Episode(_Value):
     )
 
 
+def text_of(input: str, output: str) -> str:
+    """Return what is analysed, embedded and reranked of an episode."""
+    return f"{input}\n{output}" if output else input
+
+
 @dataclass(frozen=True, slots=True)
 class EpisodeDraft:
     """An episode to be stored, with the fields of `UserMemory.remember`.
@@ -207,6 +214,7 @@ class Signals(_Value):
     context: float | None = Field(default=None, description="activation from its neighbours and its session")
     length: float | None = Field(default=None, description="a small prior for episodes that say more")
     recency: float | None = Field(default=None, description="bonus that halves with every half-life")
+    rerank: float | None = Field(default=None, description="what the reranker says; then it is the score")
 
 
 class Recollection(_Value):
