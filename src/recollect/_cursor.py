@@ -34,9 +34,8 @@ def opened(cursor: object, kind: type[P], *query: object) -> P | None:
         payload = urlsafe_b64decode(cursor.encode("ascii"))[_TAG:]
         position = _json.loads(payload.decode())
         # Sealing again shows whether it is one of ours, to the last character.
-        ours = type(position) is kind and sealed(position, *query) == cursor
+        if type(position) is kind and sealed(position, *query) == cursor:
+            return position
     except (ValueError, RecursionError):
         raise InvalidInput("cursor", "is not a cursor; pass one back as it was given") from None
-    if not ours:
-        raise InvalidInput("cursor", "belongs to another query; start again without one")
-    return position
+    raise InvalidInput("cursor", "belongs to another query; start again without one")

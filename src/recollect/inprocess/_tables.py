@@ -67,11 +67,12 @@ class TenantTable:
     rows: list[Row] = field(default_factory=list[Row])
     by_id: dict[str, int] = field(default_factory=dict[str, int])
     by_seq: dict[int, int] = field(default_factory=dict[int, int])
-    by_session: dict[str, array[int]] = field(default_factory=dict[str, "array[int]"])
-    session_codes: array[int] = field(default_factory=lambda: array("q"))
-    lengths: array[float] = field(default_factory=lambda: array("d"))
-    occurred: array[float] = field(default_factory=lambda: array("d"))
-    postings: dict[str, tuple[array[int], array[int]]] = field(
+    # Quoted, because Python 3.11 cannot subscript an array.
+    by_session: "dict[str, array[int]]" = field(default_factory=dict[str, "array[int]"])
+    session_codes: "array[int]" = field(default_factory=lambda: array("q"))
+    lengths: "array[float]" = field(default_factory=lambda: array("d"))
+    occurred: "array[float]" = field(default_factory=lambda: array("d"))
+    postings: "dict[str, tuple[array[int], array[int]]]" = field(
         default_factory=dict[str, "tuple[array[int], array[int]]"]
     )
     vectors: VectorTable = field(default_factory=VectorTable)
