@@ -77,10 +77,7 @@ def demo(
 
 @app.command("import", help=IMPORT_HELP)
 def import_(
-    file: Annotated[
-        Path,
-        typer.Argument(exists=True, dir_okay=False, allow_dash=True, help="Chat file; - for standard input."),
-    ],
+    file: Annotated[Path, typer.Argument(help="Chat file; - for standard input.")],
     *,
     user: Annotated[str | None, typer.Option(help="Whose chats these are, whatever the file says.")] = None,
     postgres: Server = None,
@@ -149,7 +146,8 @@ def _read_chats(file: Path, user: str | None) -> tuple[Chat, ...]:
     except UnicodeDecodeError:
         fail(f"{name}: is not UTF-8 text; save it as UTF-8")
     except OSError as exc:
-        fail(f"{name}: cannot be read ({exc.strerror})")
+        msg = f"{name} cannot be read: {exc.strerror}"
+        raise typer.BadParameter(msg) from None
     with explained():
         return parse_chats(text, name=name, user=user)
     raise AssertionError  # the block returns, or has failed
