@@ -348,7 +348,7 @@ def test_what_is_remembered_cannot_steer_the_terminal(recollect: Command) -> Non
     text = "red \x1b[31mcat\x1b[0m\x07 [bold]bold[/bold] [/] \u202eover\r\nnext"
     message = {"role": "user", "content": text, "session_id": "s\x1b]0;title\x07"}
     recollect("import", "-", "--user", "bob", input=json.dumps(message))
-    printed = recollect("recall", "cat", "--user", "bob").stdout
+    printed = recollect("recall", "bold", "--user", "bob").stdout
     assert not re.search(r"[\x00-\x09\x0b-\x1f\x7f\u202e]", printed)
     assert "[bold]bold[/bold] [/]" in printed
 
