@@ -83,7 +83,9 @@ class Embedding:
 
     async def _flush(self, items: Sequence[Texts], kind: TextKind) -> "Sequence[Vectors | Exception]":
         texts = [text for item in items for text in item]
-        raw = np.asarray(await self._embedder.embed(texts, kind=kind), dtype=np.float32)
+        given = await self._embedder.embed(texts, kind=kind)
+        with np.errstate(over="ignore"):  # what is too large for a float32 is infinity, and not usable
+            raw = np.asarray(given, dtype=np.float32)
         expected = (len(texts), self._embedder.dimensions)
         if raw.shape != expected:
             msg = f"expected shape {expected}, got {raw.shape}"

@@ -125,13 +125,21 @@ class TenantMap(Generic[K, S]):
         """Lease at once, whether there is room or not; `acquire` is the polite way."""
         slot = self._leased.get(tenant)
         if slot is None:
-            slot = self._idle.pop(tenant, None) or self._pinned.pop(tenant, None)
-            if slot is None:
-                slot = _Slot(self._make(tenant))
+            slot = self._revived(tenant) or _Slot(self._make(tenant))
             self._leased[tenant] = slot
             self._make_room()
         slot.leases += 1
         return slot.state
+
+    def _revived(self, tenant: K) -> _Slot[S] | None:
+        """Take what is kept of a tenant, unless it was idle for too long and only nobody had looked."""
+        slot = self._idle.pop(tenant, None)
+        if slot is None:
+            return self._pinned.pop(tenant, None)
+        if slot.idle_since > self._now() - self._ttl:
+            return slot
+        self._evicted(tenant, slot.state)
+        return None
 
     def release(self, tenant: K) -> None:
         """Give one lease back.

@@ -1,0 +1,316 @@
+"""What stands between a memory and the user's embedder: batches, a cache, and no trust."""
+
+import logging
+import math
+from collections.abc import Awaitable, Callable, Sequence
+from dataclasses import dataclass
+from types import SimpleNamespace
+from typing import Any
+
+import anyio
+import numpy as np
+import pytest
+from anyio import wait_all_tasks_blocked
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from recollect import ConfigurationError
+from recollect._embedding import Embedding, chunks
+
+from . import virtual_time
+
+DIMENSIONS = 3
+CHUNK = 4
+
+
+def meaning(text: str, kind: str) -> list[float]:
+    """A vector that tells texts and kinds apart."""
+    return [float(sum(map(ord, text))), float(len(text)), 1.0 if kind == "query" else 2.0]
+
+
+def unit(text: str, kind: str) -> Any:
+    vector = np.array(meaning(text, kind))
+    return (vector / np.linalg.norm(vector)).astype(np.float32)
+
+
+class NotingEmbedder:
+    """Notes the calls; `hinder` may wait, raise, or return something else instead."""
+
+    model = "test"
+    dimensions = DIMENSIONS
+
+    def __init__(self, hinder: Callable[[Sequence[str]], Awaitable[Any]] | None = None) -> None:
+        self.calls: list[tuple[str, ...]] = []
+        self.hinder = hinder
+
+    async def embed(self, texts: Sequence[str], *, kind: str) -> Any:
+        self.calls.append(tuple(texts))
+        instead = None if self.hinder is None else await self.hinder(texts)
+        return [meaning(text, kind) for text in texts] if instead is None else instead
+
+
+def embedding_of(embedder: NotingEmbedder, *, cached: int = 100) -> Embedding:
+    return Embedding(embedder, cached=cached, chunk_chars=CHUNK)  # type: ignore[arg-type]
+
+
+@dataclass(frozen=True)
+class Call:
+    at: int
+    kind: str
+    text: str
+
+
+# "!" makes the embedder raise, "?" gives a vector of NaN; both are longer than one chunk with others.
+written = st.text(st.sampled_from("abcde!? "), min_size=1, max_size=9).filter(str.strip)
+calls = st.builds(Call, at=st.integers(0, 4), kind=st.sampled_from(("document", "query")), text=written)
+
+
+@pytest.mark.parametrize("loop", virtual_time.LOOPS)
+def test_every_call_has_its_own_vectors(loop: str) -> None:
+    @given(st.lists(calls, min_size=1, max_size=12), st.integers(0, 6))
+    @settings(max_examples=200)
+    def check(schedule: list[Call], cached: int) -> None:
+        virtual_time.run(lambda: play(schedule, cached), loop=loop)
+
+    async def play(schedule: list[Call], cached: int) -> None:
+        async def hinder(texts: Sequence[str]) -> Any:
+            await anyio.sleep(1)
+            if "!" in "".join(texts):
+                raise RuntimeError
+            return None
+
+        async def call(each: Call) -> None:
+            await anyio.sleep(each.at)
+            found = await getattr(embedding, each.kind)(each.text)
+            pieces = list(chunks(each.text, CHUNK))[: 1 if each.kind == "query" else None]
+            if set("!?").intersection("".join(pieces)):
+                assert found is None
+            elif each.kind == "query":
+                assert found == pytest.approx(unit(pieces[0], "query"))
+            else:
+                assert found == pytest.approx(np.array([unit(piece, "document") for piece in pieces]))
+            assert len(embedding._cache) <= cached
+
+        embedder = PickyEmbedder(hinder)
+        embedding = embedding_of(embedder, cached=cached)
+        async with anyio.create_task_group() as tasks:
+            for each in schedule:
+                tasks.start_soon(call, each)
+
+    check()
+
+
+class PickyEmbedder(NotingEmbedder):
+    async def embed(self, texts: Sequence[str], *, kind: str) -> Any:
+        vectors = await super().embed(texts, kind=kind)
+        return [
+            [math.nan] * 3 if "?" in text else vector for text, vector in zip(texts, vectors, strict=True)
+        ]
+
+
+async def test_calls_made_while_one_is_in_flight_share_the_next_and_queries_have_their_own() -> None:
+    opened = anyio.Event()
+
+    async def hinder(texts: Sequence[str]) -> None:
+        await opened.wait()
+
+    embedder = NotingEmbedder(hinder)
+    embedding = embedding_of(embedder)
+    async with anyio.create_task_group() as tasks:
+        for text in ("a", "b", "c d ef", "b"):
+            tasks.start_soon(embedding.document, text)
+            await wait_all_tasks_blocked()
+        for text in ("q", "r", "s"):
+            tasks.start_soon(embedding.query, text)
+            await wait_all_tasks_blocked()
+        assert embedder.calls == [("a",), ("q",)]
+        opened.set()
+    assert sorted(embedder.calls[2:]) == [("b", "c d", "ef", "b"), ("r", "s")]
+
+
+async def test_bad_text_fails_alone() -> None:
+    opened = anyio.Event()
+
+    async def hinder(texts: Sequence[str]) -> None:
+        await opened.wait()
+        if "bad" in texts:
+            raise RuntimeError
+
+    found: dict[str, Any] = {}
+    embedding = embedding_of(NotingEmbedder(hinder))
+
+    async def embed(text: str) -> None:
+        found[text] = await embedding.document(text)
+
+    async with anyio.create_task_group() as tasks:
+        for text in ("one", "two", "bad", "tri", "for"):
+            tasks.start_soon(embed, text)
+            await wait_all_tasks_blocked()
+        opened.set()
+    assert found.pop("bad") is None
+    assert {text: vector[0].tolist() for text, vector in found.items()} == {
+        text: unit(text, "document").tolist() for text in ("one", "two", "tri", "for")
+    }
+
+
+async def test_number_too_large_for_a_float32_fails_alone_without_a_second_call() -> None:
+    opened = anyio.Event()
+
+    async def hinder(texts: Sequence[str]) -> Any:
+        await opened.wait()
+        return [[1e300 if text == "bad" else 1.0, 0.0, 0.0] for text in texts]
+
+    found: dict[str, Any] = {}
+    embedder = NotingEmbedder(hinder)
+    embedding = embedding_of(embedder)
+
+    async def embed(text: str) -> None:
+        found[text] = await embedding.document(text)
+
+    async with anyio.create_task_group() as tasks:
+        for text in ("one", "two", "bad"):
+            tasks.start_soon(embed, text)
+            await wait_all_tasks_blocked()
+        opened.set()
+    assert embedder.calls == [("one",), ("two", "bad")]
+    assert [text for text, vectors in found.items() if vectors is None] == ["bad"]
+
+
+async def test_cancelled_leader_leaves_the_call_to_the_others() -> None:
+    opened = anyio.Event()
+
+    async def hinder(texts: Sequence[str]) -> None:
+        await opened.wait()
+
+    embedder = NotingEmbedder(hinder)
+    embedding = embedding_of(embedder)
+    scope = anyio.CancelScope()
+
+    async def lead() -> None:
+        with scope:
+            await embedding.document("a")
+
+    async with anyio.create_task_group() as tasks:
+        tasks.start_soon(lead)
+        await wait_all_tasks_blocked()
+        tasks.start_soon(embedding.document, "b")
+        await wait_all_tasks_blocked()
+        scope.cancel()
+        await wait_all_tasks_blocked()
+        assert embedder.calls == [("a",), ("b",)]
+        opened.set()
+
+
+async def test_cache_is_bounded_and_the_least_recently_used_goes_first() -> None:
+    embedder = NotingEmbedder()
+    embedding = embedding_of(embedder, cached=2)
+    for text in ("a", "b", "a", "c", "a", "b"):
+        assert await embedding.document(text) is not None
+        assert len(embedding._cache) <= 2
+    assert embedder.calls == [("a",), ("b",), ("c",), ("b",)]
+
+
+async def test_only_unknown_chunks_are_embedded_and_a_query_is_no_document() -> None:
+    embedder = NotingEmbedder()
+    embedding = embedding_of(embedder)
+    await embedding.document("abcdefgh")
+    again = await embedding.document("abcdijklefgh")
+    assert again == pytest.approx(np.array([unit(text, "document") for text in ("abcd", "ijkl", "efgh")]))
+    await embedding.query("abcd")
+    assert embedder.calls == [("abcd", "efgh"), ("ijkl",), ("abcd",)]
+
+
+async def test_cache_of_nothing_keeps_nothing() -> None:
+    embedder = NotingEmbedder()
+    embedding = embedding_of(embedder, cached=0)
+    first, second = await embedding.document("a"), await embedding.document("a")
+    assert np.array_equal(first, second)
+    assert len(embedder.calls) == 2
+
+
+async def test_vectors_have_length_one_whatever_their_size() -> None:
+    async def hinder(texts: Sequence[str]) -> Any:
+        return np.array([[3e38, 3e38, 0.0], [1e-45, 0.0, 0.0]][: len(texts)], dtype=np.float32)
+
+    found = await embedding_of(NotingEmbedder(hinder)).document("abcdefgh")
+    assert found is not None
+    assert found.dtype == np.float32
+    assert found == pytest.approx(np.array([[0.5**0.5, 0.5**0.5, 0.0], [1.0, 0.0, 0.0]]))
+
+
+@pytest.mark.parametrize(
+    "garbage",
+    [
+        [],
+        [[1.0, 2.0]],
+        [1.0, 2.0, 3.0],
+        [[1.0, 2.0, 3.0]] * 2,
+        [[[1.0, 2.0, 3.0]]],
+        [[0.0, 0.0, 0.0]],
+        [[1.0, math.nan, 3.0]],
+        [[1.0, math.inf, 3.0]],
+        [[1.0, 1e300, 3.0]],
+        [[1.0, 10**400, 3.0]],
+        [["a", "b", "c"]],
+        [[1.0], [2.0, 3.0]],
+        "abc",
+        5,
+        object(),
+    ],
+    ids=repr,
+)
+async def test_what_is_no_embedding_is_none_and_is_not_kept(garbage: object) -> None:
+    async def hinder(texts: Sequence[str]) -> object:
+        return garbage
+
+    embedder = NotingEmbedder(hinder)
+    embedding = embedding_of(embedder)
+    assert await embedding.document("a") is None
+    assert await embedding.query("a") is None
+    embedder.hinder = None
+    assert await embedding.document("a") is not None
+    assert await embedding.query("a") is not None
+
+
+async def test_failing_and_returning_are_one_line_each_without_a_word_of_the_text(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    async def hinder(texts: Sequence[str]) -> None:
+        raise RuntimeError(texts)
+
+    embedder = NotingEmbedder()
+    embedding = embedding_of(embedder)
+    for failing in (False, True, True, False, False, True):
+        embedder.hinder = hinder if failing else None
+        embedding._cache.clear()
+        for _ in range(3):
+            assert (await embedding.document("secret") is None) is failing
+            await embedding.query("secret")
+    assert [(record.levelno, record.name) for record in caplog.records] == [
+        (logging.WARNING, "recollect")
+    ] * 3
+    fails, returns, again = (record.getMessage() for record in caplog.records)
+    assert fails == again
+    assert "fails (RuntimeError)" in fails
+    assert "works again" in returns
+    assert "secret" not in caplog.text
+
+
+@pytest.mark.parametrize(
+    "wrong",
+    [
+        {"model": ""},
+        {"model": None},
+        {"model": b"m"},
+        {"dimensions": 0},
+        {"dimensions": -1},
+        {"dimensions": 16_001},
+        {"dimensions": 3.0},
+        {"dimensions": True},
+    ],
+    ids=repr,
+)
+def test_embedder_that_does_not_say_what_it_is_is_refused(wrong: dict[str, object]) -> None:
+    embedder: Any = SimpleNamespace(**{"model": "m", "dimensions": 3} | wrong)
+    with pytest.raises(ConfigurationError, match=next(iter(wrong))):
+        Embedding(embedder, cached=1, chunk_chars=1)
