@@ -10,38 +10,45 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Iterable
 
     from numpy.typing import NDArray
 
     from ..stores import Vectors
 
-_FLOAT = np.dtype(
-    [("sign", "V3"), ("high", "V2"), ("middle", "V2"), ("low", "V2"), ("exponent", "V5"), ("end", "V1")]
-)
+_FLOAT = np.dtype([("head", "V5"), ("low", "V4"), ("exponent", "V6")])
 
 
-def _words(words: "Sequence[str]") -> "NDArray[np.void]":
-    return np.array([word.encode() for word in words]).view(f"V{len(words[0])}")
+def _tables() -> "tuple[NDArray[np.void], NDArray[np.void], NDArray[np.void]]":
+    """Return sign and first byte of the significand, and the exponent, by upper half; the rest by lower half.
+
+    A float32 is a significand of 24 bits times a power of two, and 2 ** -149 is the smallest there is.
+    """
+    halves = np.arange(1 << 16)
+    biased = halves >> 7 & 0xFF
+    significand = halves & 0x7F | np.where(biased > 0, 0x80, 0)
+    heads = _words(f"{sign}0x{byte:02x}" for sign in "+-" for byte in range(256))
+    exponents = _words(f"p{max(power, 1) - 150:+04d}," for power in range(256))
+    digits = _words(f"{byte:02x}" for byte in range(256))
+    lows = np.empty(len(halves), dtype=[("high", digits.dtype), ("low", digits.dtype)])
+    lows["high"], lows["low"] = digits[halves >> 8], digits[halves & 0xFF]
+    return heads[(halves >> 15 << 8) + significand], lows.view("V4"), exponents[biased]
 
 
-# A float32 is a significand of 24 bits times a power of two, and 0x... p-149 is the smallest there is.
-_SIGNS = _words(["+0x", "-0x"])
-_BYTES = _words([f"{byte:02x}" for byte in range(256)])
-_EXPONENTS = _words([f"p{max(biased, 1) - 150:+04d}" for biased in range(256)])
-_COMMA = _words([","])
+def _words(words: "Iterable[str]") -> "NDArray[np.void]":
+    raw = np.array([word.encode() for word in words])
+    return raw.view(f"V{raw.itemsize}")
+
+
+_HEADS, _LOWS, _EXPONENTS = _tables()
 
 
 def spelled(vectors: "Vectors") -> list[str]:
     """Return each row of a finite matrix, shape (n, dimensions), as pgvector reads it."""
     bits = np.ascontiguousarray(vectors, dtype=np.float32).view(np.uint32)
-    biased = bits >> 23 & 0xFF
-    significand = bits & 0x7FFFFF | (biased > 0).astype(np.uint32) << 23
+    upper = bits >> 16
     floats = np.empty(bits.shape, dtype=_FLOAT)
-    floats["sign"] = _SIGNS[bits >> 31]
-    floats["high"] = _BYTES[significand >> 16]
-    floats["middle"] = _BYTES[significand >> 8 & 0xFF]
-    floats["low"] = _BYTES[significand & 0xFF]
-    floats["exponent"] = _EXPONENTS[biased]
-    floats["end"] = _COMMA
+    floats["head"] = _HEADS[upper]
+    floats["low"] = _LOWS[bits & 0xFFFF]
+    floats["exponent"] = _EXPONENTS[upper]
     return [f"[{row.tobytes()[:-1].decode('ascii')}]" for row in floats]
