@@ -17,7 +17,7 @@ nothing waits for a timer, nothing runs in a task of its own, and an idle batche
 
 from collections import OrderedDict
 from collections.abc import Awaitable, Callable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Generic, TypeVar
 
 import anyio
@@ -34,11 +34,15 @@ class _Entry(Generic[Item, Result]):
     item: Item
     weight: int
     deadline: float
-    woken: anyio.Event = field(default_factory=anyio.Event)  # set when there is an outcome, or a lane to lead
+    woken: anyio.Event | None = None  # exists while its task waits for an outcome, or for a lane to lead
     leads: bool = False
     abandoned: bool = False  # its task is gone: not flushed again
     outcome: Result | Exception | None = None
     done: bool = False
+
+    def wake(self) -> None:
+        if self.woken is not None:
+            self.woken.set()
 
 
 @dataclass(frozen=True, slots=True)
@@ -115,6 +119,7 @@ class Batcher(Generic[Item, Result]):
                 if entry.leads:
                     await self._lead(entry)
                 else:
+                    entry.woken = anyio.Event()
                     await entry.woken.wait()
         finally:
             self._leave(entry)
@@ -126,7 +131,10 @@ class Batcher(Generic[Item, Result]):
         """Flush what is waiting; the leader's own entry is among it, or will be in the next turn."""
         batch = self._take(leader)
         try:
-            with anyio.CancelScope(deadline=anyio.current_effective_deadline(), shield=self._shield) as scope:
+            if not self._shield:
+                await self._settle(batch)
+                return
+            with anyio.CancelScope(deadline=anyio.current_effective_deadline(), shield=True) as scope:
                 await self._settle(batch)
         finally:
             self._put_back(batch)
@@ -149,7 +157,7 @@ class Batcher(Generic[Item, Result]):
         for entry, outcome in zip(batch, outcomes, strict=True):
             entry.outcome = outcome
             entry.done = True
-            entry.woken.set()
+            entry.wake()
 
     async def _outcomes(self, batch: Sequence[_Entry[Item, Result]]) -> Sequence[Result | Exception] | None:
         """Return an outcome for each entry; None if one of several made the flush fail."""
@@ -211,7 +219,7 @@ class Batcher(Generic[Item, Result]):
             return
         heir = max(waiting, key=lambda entry: entry.deadline)
         heir.leads = True
-        heir.woken.set()
+        heir.wake()
 
 
 def _own_copy(exc: Exception) -> Exception:

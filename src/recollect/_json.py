@@ -4,10 +4,14 @@ import json
 from collections.abc import Sequence
 from typing import Any, cast
 
+# Made once: `json.dumps` makes an encoder for every call that does not want its defaults.
+_COMPACT = json.JSONEncoder(ensure_ascii=False, allow_nan=False, separators=(",", ":"))
+_SORTED = json.JSONEncoder(ensure_ascii=False, allow_nan=False, separators=(",", ":"), sort_keys=True)
+
 
 def dumps(value: object) -> str:
     """Encode without white space, keeping the order of keys."""
-    return json.dumps(value, ensure_ascii=False, allow_nan=False, separators=(",", ":"))
+    return _COMPACT.encode(value)
 
 
 def canonical(value: object) -> bytes:
@@ -15,9 +19,7 @@ def canonical(value: object) -> bytes:
 
     1 and 1.0 give different bytes: they come back different.
     """
-    return json.dumps(
-        value, ensure_ascii=False, allow_nan=False, separators=(",", ":"), sort_keys=True
-    ).encode()
+    return _SORTED.encode(value).encode()
 
 
 def loads(text: str) -> Any:

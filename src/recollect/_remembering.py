@@ -1,7 +1,7 @@
 """From drafts to stored episodes: check, analyse, embed, commit - in that order, each without the next."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from datetime import datetime
 from hashlib import blake2b
 from typing import TYPE_CHECKING, Literal, cast, get_args
@@ -32,9 +32,10 @@ LONG_TEXT = 20_000
 
 @dataclass(frozen=True, slots=True)
 class _Checked:
-    """A draft that can be stored."""
+    """A draft that can be stored, with the session it belongs to."""
 
     draft: EpisodeDraft
+    session_id: str | None
     occurred_at: datetime | None
     metadata: str
     transcript: str | None
@@ -56,9 +57,15 @@ async def remember(
         if not checked:
             return ()
         now = composition.clock()
-        episodes = [await _analysed(each, scope, composition, now) for each in checked]
-        if composition.embedding is not None and embed == "now":
-            episodes = await _embedded(composition, episodes)
+        texts = [text_of(each.draft.input, each.draft.output) for each in checked]
+        terms = await _analysed(composition, texts)
+        vectors = await _embedded(composition, texts, embed)
+        unembedded: EmbeddingState = "none" if composition.embedding is None else "pending"
+        episodes: list[NewEpisode] = []
+        for each, words, found in zip(checked, terms, vectors, strict=True):
+            if episodes:
+                await checkpoint()  # a thousand drafts must not hold up the loop, nor must their hashes
+            episodes.append(_new(each, scope, words, now, vectors=found, unembedded=unembedded))
         write.episodes = tuple(episodes)
         return await composition.writes.submit(write)
     raise AssertionError  # the block returns, or `late` has raised
@@ -91,7 +98,8 @@ def _check_draft(at: str, draft: object, scope: Scope, limits: Limits) -> _Check
     check_optional_id(f"{at}id", draft.id)
     session_id = check_optional_id(f"{at}session_id", draft.session_id)
     return _Checked(
-        draft=replace(draft, session_id=scope.session_id if session_id is None else session_id),
+        draft=draft,
+        session_id=scope.session_id if session_id is None else session_id,
         occurred_at=None
         if draft.occurred_at is None
         else check_instant(f"{at}occurred_at", draft.occurred_at),
@@ -104,18 +112,33 @@ def _check_draft(at: str, draft: object, scope: Scope, limits: Limits) -> _Check
     )
 
 
-async def _analysed(checked: _Checked, scope: Scope, composition: Composition, now: datetime) -> NewEpisode:
+async def _analysed(composition: Composition, texts: Sequence[str]) -> Sequence[Sequence[str]]:
+    """Return the terms of each text. Neither a long one nor a thousand short ones hold up the loop."""
+    found: list[Sequence[str]] = []
+    for text in texts:
+        if len(text) > LONG_TEXT:
+            found.append(await to_thread.run_sync(analyze, text, composition.language))
+            continue
+        if found:
+            await checkpoint()
+        found.append(analyze(text, composition.language))
+    return found
+
+
+def _new(
+    checked: _Checked,
+    scope: Scope,
+    terms: Sequence[str],
+    now: datetime,
+    *,
+    vectors: "Vectors | None",
+    unembedded: EmbeddingState,
+) -> NewEpisode:
     draft, occurred_at = checked.draft, checked.occurred_at or now
-    text = text_of(draft.input, draft.output)
-    if len(text) > LONG_TEXT:
-        terms = await to_thread.run_sync(analyze, text, composition.language)
-    else:
-        await checkpoint()  # a thousand drafts must not hold up the loop
-        terms = analyze(text, composition.language)
     return NewEpisode(
         id=draft.id or uuid7(),
         digest=_digest(checked, scope),
-        session_id=draft.session_id,
+        session_id=checked.session_id,
         agent_id=scope.agent_id,
         input=draft.input,
         output=draft.output,
@@ -123,8 +146,8 @@ async def _analysed(checked: _Checked, scope: Scope, composition: Composition, n
         metadata=checked.metadata,
         transcript=checked.transcript,
         terms=(*terms, *date_terms(occurred_at)),
-        embedding_state="none" if composition.embedding is None else "pending",
-        vectors=None,
+        embedding_state=unembedded if vectors is None else "ready",
+        vectors=vectors,
     )
 
 
@@ -134,7 +157,7 @@ def _digest(checked: _Checked, scope: Scope) -> bytes:
     passed = [
         draft.input,
         draft.output,
-        draft.session_id,
+        checked.session_id,
         scope.agent_id,
         None if checked.occurred_at is None else checked.occurred_at.isoformat(),
         _json.loads(checked.metadata),
@@ -143,17 +166,15 @@ def _digest(checked: _Checked, scope: Scope) -> bytes:
     return blake2b(_json.canonical(passed), digest_size=16).digest()
 
 
-async def _embedded(composition: Composition, episodes: list[NewEpisode]) -> list[NewEpisode]:
-    """Fill in vectors. An embedder that hangs is one that failed."""
+async def _embedded(
+    composition: Composition, texts: Sequence[str], embed: Embed
+) -> "Sequence[Vectors | None]":
+    """Return the vectors of each text. An embedder that hangs is one that failed."""
     found: dict[int, Vectors | None] = {}
-    with anyio.move_on_after(half_of_the_rest()):
-        await embed_all(composition, {i: text_of(e.input, e.output) for i, e in enumerate(episodes)}, found)
-    return [_with_vectors(episode, found.get(i)) for i, episode in enumerate(episodes)]
-
-
-def _with_vectors(episode: NewEpisode, vectors: "Vectors | None") -> NewEpisode:
-    state: EmbeddingState = "pending" if vectors is None else "ready"
-    return replace(episode, vectors=vectors, embedding_state=state)
+    if composition.embedding is not None and embed == "now":
+        with anyio.move_on_after(half_of_the_rest()):
+            await embed_all(composition, dict(enumerate(texts)), found)
+    return [found.get(i) for i in range(len(texts))]
 
 
 async def embed_all(
@@ -164,13 +185,14 @@ async def embed_all(
     if embedding is None:
         return
 
+    if len(texts) == 1:
+        for key, text in texts.items():
+            found[key] = await embedding.document(text)
+        return
+
     async def embed_one(key: int, text: str) -> None:
         found[key] = await embedding.document(text)
 
-    if len(texts) == 1:
-        for key, text in texts.items():
-            await embed_one(key, text)
-        return
     async with anyio.create_task_group() as tasks:
         for key, text in texts.items():
             tasks.start_soon(embed_one, key, text)
