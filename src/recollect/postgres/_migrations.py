@@ -24,6 +24,14 @@ _VECTOR = """
 select nspname from pg_extension e join pg_namespace n on n.oid = e.extnamespace where extname = 'vector'
 """
 
+# Not to_regclass: it answers from a cache that is not brought up to date within a transaction.
+_THERE = """
+select exists (
+    select from pg_class c join pg_namespace n on n.oid = c.relnamespace
+    where nspname = $1 and relname = 'migration'
+)
+"""
+
 
 @dataclass(frozen=True, slots=True)
 class Migration:
@@ -112,7 +120,7 @@ async def migrate(postgres: Postgres, schema: str) -> Sequence[str]:
     async def work(conn: Connection) -> None:
         await conn.execute(_LOCK)
         # Asked again under the lock: another worker may have been faster.
-        there = await conn.fetchval("select to_regclass($1) is not null", f"{quoted(schema)}.migration")
+        there = await conn.fetchval(_THERE, schema)
         done = set[int]()
         if there:
             rows = await conn.fetch(f"select number from {quoted(schema)}.migration")  # noqa: S608
