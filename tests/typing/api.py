@@ -1,0 +1,147 @@
+"""Never run: mypy and pyright read it, in strict mode. What a user writes must have the types they expect."""
+
+from collections.abc import Sequence
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING, Any, assert_type
+
+from recollect import (
+    Archive,
+    Embedder,
+    Episode,
+    EpisodeConflict,
+    EpisodeDraft,
+    InvalidInput,
+    Limits,
+    Memory,
+    MemoryStatistics,
+    Message,
+    OutcomeUnknown,
+    Page,
+    RecallWeights,
+    Recollection,
+    Session,
+    Signals,
+    TenantMap,
+    TryLater,
+    UserMemory,
+    open_memory,
+)
+from recollect.embedders import FunctionEmbedder
+from recollect.testing import Check, Clock, FaultyEmbedder, HashEmbedder
+
+if TYPE_CHECKING:
+    import asyncpg
+    import numpy as np
+    from numpy.typing import NDArray
+
+    from recollect.stores import TextKind
+
+
+class OwnEmbedder:
+    """Structural: it need not inherit from anything."""
+
+    model = "own"
+    dimensions = 3
+
+    async def embed(self, texts: Sequence[str], *, kind: "TextKind") -> "NDArray[np.float32]":
+        raise NotImplementedError
+
+
+async def composition(pool: "asyncpg.Pool[asyncpg.Record]", archive: Archive, clock: Clock) -> None:
+    async with open_memory() as memory:
+        assert_type(memory, Memory)
+        assert_type(memory.closed, bool)
+        assert_type(memory.statistics(), MemoryStatistics)
+        assert_type(await memory.users(limit=3), Page[str | None])
+    async with open_memory(
+        postgres=pool,
+        namespace="n",
+        embedder=OwnEmbedder(),
+        limits=Limits(max_users=None, patience=1),
+        weights=RecallWeights(recency=0.1),
+        language="german",
+        on_embedding_mismatch="reembed",
+        deadline=None,
+        migrate="auto",
+        clock=clock,
+        schema="mine",
+    ):
+        pass
+    async with open_memory(postgres="embedded:./data"):
+        pass
+    Memory(archive=archive, embedder=HashEmbedder(), clock=lambda: datetime.now(UTC))
+
+    open_memory(postgres=7)  # type: ignore[arg-type]  # pyright: ignore[reportArgumentType]
+    open_memory("postgresql://")  # type: ignore[call-arg]  # pyright: ignore[reportCallIssue]
+    open_memory(migrate="sometimes")  # type: ignore[arg-type]  # pyright: ignore[reportArgumentType]
+    Memory(archive=memory)  # type: ignore[arg-type]  # pyright: ignore[reportArgumentType]
+
+
+async def handles(memory: Memory) -> None:
+    alice = memory.user("alice", agent_id="a")
+    assert_type(alice, UserMemory)
+    assert_type(memory.user(None).user_id, str | None)
+    assert_type(alice.at(session_id="s"), UserMemory)
+    assert_type(await alice.acquire(), UserMemory)
+    async with alice as held:
+        assert_type(held, UserMemory)
+    memory.user()  # type: ignore[call-arg]  # pyright: ignore[reportCallIssue]
+    memory.user("alice", "a")  # type: ignore[call-arg]  # pyright: ignore[reportCallIssue]
+
+
+async def writing(alice: UserMemory, answer: dict[str, Any]) -> None:
+    assert_type(await alice.remember("in", "out", metadata=answer, embed="later"), Episode)
+    assert_type(await alice.remember_many([EpisodeDraft("in", id="e")]), tuple[Episode, ...])
+    try:
+        await alice.remember("in", id="e")
+    except EpisodeConflict as exc:
+        assert_type(exc.id, str)
+    except InvalidInput as exc:
+        assert_type(exc.field, str)
+    except OutcomeUnknown as exc:
+        assert_type(exc.key, str)
+    except TryLater:
+        pass
+    await alice.remember("in", embed="never")  # type: ignore[arg-type]  # pyright: ignore[reportArgumentType]
+    await alice.remember(b"in")  # type: ignore[arg-type]  # pyright: ignore[reportArgumentType]
+    await alice.remember("in", "out", "s")  # type: ignore[call-arg]  # pyright: ignore[reportCallIssue]
+
+
+async def reading(alice: UserMemory) -> None:
+    hits = await alice.recall("query", mode="semantic", time_range=(None, datetime.now(UTC)), where={"k": 1})
+    assert_type(hits, tuple[Recollection, ...])
+    assert_type(hits[0].episode, Episode)
+    assert_type(hits[0].signals, Signals)
+    assert_type(hits[0].signals.semantic, float | None)
+    assert_type(await alice.messages("s", limit=3), tuple[Message, ...])
+    assert_type(await alice.episodes.get("e"), Episode | None)
+    assert_type(await alice.episodes.count(), int)
+    assert_type(await alice.episodes.embed_pending(limit=5), int)
+    page = await alice.episodes.list(limit=5)
+    assert_type(page, Page[Episode])
+    assert_type([each.id for each in page], list[str])
+    assert_type(page.items, tuple[Episode, ...])
+    assert_type(page.cursor, str | None)
+    assert_type(await alice.episodes.sessions(cursor=page.cursor), Page[Session])
+    await alice.recall("query", mode="fuzzy")  # type: ignore[arg-type]  # pyright: ignore[reportArgumentType]
+    await alice.recall("query", time_range="today")  # type: ignore[arg-type]  # pyright: ignore[reportArgumentType]
+
+
+def embedders() -> Sequence[Embedder]:
+    return [
+        OwnEmbedder(),
+        HashEmbedder(dimensions=8),
+        FaultyEmbedder(OwnEmbedder()),
+        FunctionEmbedder(lambda texts: [[1.0] for _ in texts], model="m", dimensions=1),
+    ]
+
+
+async def checks(archive: Archive, published: Sequence[Check]) -> None:
+    for check in published:
+        await check(archive)
+
+
+async def tenants() -> None:
+    states = TenantMap[str, list[int]](lambda tenant: [], capacity=3, ttl=None)
+    async with states.lease("a") as state:
+        assert_type(state, list[int])
