@@ -43,11 +43,13 @@ Command = Callable[..., Result]
 
 
 def subprocess_of(*args: str, code: str = MAIN, **env: str) -> subprocess.CompletedProcess[str]:
+    # A bare machine has no runtime directory, which the server's package remarks on.
+    inherited = {name: value for name, value in os.environ.items() if name != "XDG_RUNTIME_DIR"}
     return subprocess.run(
         [sys.executable, "-c", code, *args],
         capture_output=True,
         encoding="utf-8",
-        env={**os.environ, "PYTHONWARNINGS": "default", "PYTHONIOENCODING": "utf-8", **env},
+        env={**inherited, "PYTHONWARNINGS": "default", "PYTHONIOENCODING": "utf-8", **env},
         timeout=300,
         check=False,
     )
