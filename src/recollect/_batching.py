@@ -11,6 +11,8 @@ nothing waits for a timer, nothing runs in a task of its own, and an idle batche
 * A leader that ends without an outcome (its deadline passed, or it was killed) puts what it
   had taken back at the head of the queue; the next waiter leads it again. Submissions must
   therefore be idempotent.
+* Callers who submit again and again fall into step: all wait for one flush, and then the store waits for all
+  of them. With a `share` of a half they make two groups, one at work while the other is in flight.
 * A flush that fails is split until the submission at fault is alone with its error. Only a
   `TryLater` is not split: it says nothing about any submission.
 """
@@ -18,6 +20,7 @@ nothing waits for a timer, nothing runs in a task of its own, and an idle batche
 from collections import OrderedDict
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
+from math import ceil
 from typing import Generic, TypeVar
 
 import anyio
@@ -68,6 +71,7 @@ class Batcher(Generic[Item, Result]):
             An exception among the outcomes is raised to that submitter alone.
         weigh: size of an item, >= 1.
         max_weight: size of one flush, >= 1; a single item may be heavier.
+        share: how many one flush takes at most of those that wait and those just served, > 0 to 1.
         max_waiting: submissions that may wait before `Overloaded`, >= 1.
         lanes: flushes in flight at once, >= 1.
         shield: whether a flush outlives the cancellation of its leader.
@@ -79,6 +83,7 @@ class Batcher(Generic[Item, Result]):
         *,
         weigh: Callable[[Item], int] = lambda item: 1,
         max_weight: int = 256,
+        share: float = 1.0,
         max_waiting: int = 10_000,
         lanes: int = 1,
         shield: bool = True,
@@ -86,6 +91,8 @@ class Batcher(Generic[Item, Result]):
         self._flush = flush
         self._weigh = weigh
         self._max_weight = max_weight
+        self._share = share
+        self._served = 0  # submissions in the last flush
         self._max_waiting = max_waiting
         self._free_lanes = lanes
         self._shield = shield
@@ -183,18 +190,20 @@ class Batcher(Generic[Item, Result]):
         """Return what the next flush would take."""
         batch: list[_Entry[Item, Result]] = []
         weight = 0
+        most = ceil(self._share * (len(self._queue) + self._served))
         for entry in self._queue:
             # Who holds another lane stays: without its own entry it would lead for nothing, and for ever.
             if entry.leads and entry is not leader:
                 continue
             weight += entry.weight
-            if weight > self._max_weight and batch:
+            if batch and (weight > self._max_weight or len(batch) >= most):
                 break
             batch.append(entry)
         return batch
 
     def _take(self, leader: _Entry[Item, Result]) -> list[_Entry[Item, Result]]:
         batch = self._next(leader)
+        self._served = len(batch)
         for entry in batch:
             del self._queue[entry]
         return batch

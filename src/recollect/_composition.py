@@ -82,4 +82,4 @@ def group_commit(archive: Archive) -> Batcher[Write, tuple[Episode, ...]]:
             write.handed_over = True
         return await archive.episodes.append(writes)
 
-    return Batcher(flush, weigh=lambda write: len(write.episodes))
+    return Batcher(flush, weigh=lambda write: len(write.episodes), share=0.5)
