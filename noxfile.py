@@ -21,7 +21,7 @@ def bootstrap() -> int:
         pip = [sys.executable, "-m", "pip", "--disable-pip-version-check", "--python", str(python)]
         subprocess.run([*pip, "install", "--quiet", "nox>=2025.5"], check=True)
         (home / "ready").touch()
-    sessions = [part for name in sys.argv[1:] for part in ("--session", name)]
+    sessions = ["--session", *sys.argv[1:]] if sys.argv[1:] else []
     return subprocess.call([python, "-m", "nox", "--noxfile", __file__, *sessions])
 
 
