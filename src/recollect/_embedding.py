@@ -90,9 +90,10 @@ class Embedding:
         if raw.shape != expected:
             msg = f"expected shape {expected}, got {raw.shape}"
             raise EmbeddingFailed(msg)
-        norms = np.linalg.norm(raw.astype(np.float64), axis=1, keepdims=True)
+        norms = np.sqrt(np.einsum("ij,ij->i", raw, raw, dtype=np.float64))
         usable = np.isfinite(norms) & (norms > 0)
-        unit = np.divide(raw, norms, out=np.zeros_like(raw), where=usable).astype(np.float32)
+        norms[~usable] = 1.0
+        unit = (raw / norms[:, np.newaxis]).astype(np.float32)
         outcomes: list[Vectors | Exception] = []
         start = 0
         for item in items:

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import Generic, TypeVar
 
 import anyio
-from anyio.lowlevel import checkpoint
+from anyio.lowlevel import checkpoint, checkpoint_if_cancelled
 
 from .errors import ConfigurationError, LeaseError, Overloaded
 
@@ -88,7 +88,10 @@ class TenantMap(Generic[K, S]):
         Raises:
             Overloaded: no room within `patience` seconds.
         """
-        state = await self.acquire(tenant)
+        await checkpoint_if_cancelled()  # a lease is for what awaits by itself: no pause is added to it
+        if not self._has_room_for(tenant):
+            await self._wait_for_room(tenant)
+        state = self.admit(tenant)
         try:
             yield state
         finally:
@@ -127,7 +130,8 @@ class TenantMap(Generic[K, S]):
         if slot is None:
             slot = self._revived(tenant) or _Slot(self._make(tenant))
             self._leased[tenant] = slot
-            self._make_room()
+            if self._idle:
+                self._make_room(self._now())
         slot.leases += 1
         return slot.state
 
@@ -156,13 +160,13 @@ class TenantMap(Generic[K, S]):
             slot.idle_since = self._now()
             target = self._pinned if self._is_pinned(slot.state) else self._idle
             target[tenant] = slot
-            self._make_room()
+            self._make_room(slot.idle_since)
             if self._room is not None:
                 self._room.set()
                 self._room = None
 
-    def _make_room(self) -> None:
-        horizon = self._now() - self._ttl
+    def _make_room(self, now: float) -> None:
+        horizon = now - self._ttl
         for _ in range(SWEEP):
             if not self._idle:
                 return
