@@ -40,7 +40,8 @@ class HashEmbedder(Embedder):
 
     def _vector(self, text: str) -> "Vectors":
         words = text.casefold().split() or [text]
-        summed: Vectors = np.sum([self._direction(word) for word in words], axis=0, dtype=np.float32)
+        directions: Vectors = np.stack([self._direction(word) for word in words])
+        summed: Vectors = directions.sum(axis=0)
         return summed
 
     def _direction(self, word: str) -> "Vectors":

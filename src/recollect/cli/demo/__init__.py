@@ -142,7 +142,7 @@ def _score(hit: Recollection, signal: str) -> float:
 
 
 def _text(name: str) -> str:
-    return (files(__package__) / name).read_text(encoding="utf-8")
+    return (files("recollect.cli.demo") / name).read_text(encoding="utf-8")
 
 
 def _questions(chat: Chat) -> tuple[Question, ...]:
@@ -166,7 +166,7 @@ def _questions(chat: Chat) -> tuple[Question, ...]:
 def _embedder(chat: Chat, questions: Sequence[Question]) -> FunctionEmbedder:
     import numpy as np
 
-    with (files(__package__) / "vectors.npz").open("rb") as stream, np.load(stream) as arrays:
+    with (files("recollect.cli.demo") / "vectors.npz").open("rb") as stream, np.load(stream) as arrays:
         exchanges, asked = (arrays[name].astype(np.float32) for name in ("exchanges", "questions"))
     vectors: dict[str, Vectors] = {}
     texts = (f"{draft.input}\n{draft.output}" for draft in chat.drafts)
