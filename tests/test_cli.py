@@ -128,6 +128,14 @@ def test_the_demo_ranks_no_answer_below_where_cosine_alone_would(
     assert sum(place["recollect"] < place["cosine"] for place in places) >= 4
 
 
+def test_the_place_of_an_answer_is_that_of_its_last_part(
+    demo_as_json: subprocess.CompletedProcess[str],
+) -> None:
+    for each in json.loads(demo_as_json.stdout)["questions"]:
+        found = [hit["episode"]["id"] for hit in each["hits"]]
+        assert each["places"]["recollect"] == max(found.index(id) for id in each["evidence"]) + 1
+
+
 def test_the_demo_uses_every_signal(demo_as_json: subprocess.CompletedProcess[str]) -> None:
     for question in json.loads(demo_as_json.stdout)["questions"]:
         for hit in question["hits"]:
@@ -475,6 +483,7 @@ def test_a_long_text_is_cut_around_what_matches(limit: int) -> None:
     assert part.text.startswith("… ")
     assert part.text.endswith(" …")
     assert [part.text[start:end] for start, end in part.matches] == ["cat", "home"]
+    assert part.matches[0][0] > len("… ")  # with something that leads up to it
 
 
 def test_a_long_text_without_a_match_is_cut_at_its_end() -> None:
