@@ -2,6 +2,7 @@ from collections.abc import Awaitable, Callable
 from typing import TypeVar
 
 from anyio import create_task_group
+from anyio.lowlevel import checkpoint_if_cancelled
 
 A = TypeVar("A")
 B = TypeVar("B")
@@ -24,4 +25,6 @@ async def both(first: Callable[[], Awaitable[A]], second: Callable[[], Awaitable
             ones.append(await first())
     except BaseExceptionGroup as group:
         raise group.exceptions[0] from group.exceptions[0].__cause__
+    if not others:  # cancelled when the first had just ended: the group does not raise that by itself
+        await checkpoint_if_cancelled()
     return ones[0], others[0]

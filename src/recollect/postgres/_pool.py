@@ -72,14 +72,20 @@ class Postgres:
         except ValueError:  # the driver reads the DSN when it connects for the first time
             msg = "the PostgreSQL DSN cannot be read; it looks like postgresql://user:password@host:5432/database"
             raise ConfigurationError(msg) from None
+        finished = False
         try:
             yield conn
+            finished = True
         finally:
             # One grace for both: to undo what is open, and to wait for what was cancelled.
             # What fails on a dead connection must not replace the error that came first.
             with anyio.move_on_after(GRACE, shield=True) as grace, suppress(*BROKEN):
                 if conn.is_in_transaction():
                     await conn.execute("rollback")
+                elif not finished:
+                    # Cut off after it was parsed, a statement leaves a transaction open that the driver
+                    # knows nothing of; any other statement ends it.
+                    await conn.execute("select 1")
                 await self._pool.release(conn, timeout=GRACE)
             if grace.cancelled_caught:
                 with suppress(asyncpg.InterfaceError):  # released at the last moment after all
