@@ -1,0 +1,52 @@
+from collections.abc import AsyncIterator, Callable
+from contextlib import AbstractAsyncContextManager, asynccontextmanager
+from uuid import uuid4
+
+import asyncpg
+import pytest
+
+
+def with_option(dsn: str, option: str) -> str:
+    return f"{dsn}{'&' if '?' in dsn else '?'}{option}"
+
+
+@pytest.fixture
+def application() -> str:
+    """A name under which the server lists the connections of this test."""
+    return f"test {uuid4()}"
+
+
+@pytest.fixture
+def named_dsn(postgres_dsn: str, application: str) -> str:
+    return with_option(postgres_dsn, f"application_name={application}")
+
+
+@pytest.fixture
+async def watch(anyio_backend: object, postgres_dsn: str) -> AsyncIterator[asyncpg.Connection]:
+    """A connection beside those under test."""
+    connection = await asyncpg.connect(postgres_dsn)
+    try:
+        yield connection
+    finally:
+        await connection.close()
+
+
+Locked = Callable[[], AbstractAsyncContextManager[None]]
+
+
+@pytest.fixture
+def locked(anyio_backend: object, postgres_dsn: str, shared_schema: str) -> Locked:
+    """Hold the table of episodes, so that whoever needs it waits."""
+
+    @asynccontextmanager
+    async def locked() -> AsyncIterator[None]:
+        # Not by `watch`: within a transaction it would see the other sessions as they were at its start.
+        connection = await asyncpg.connect(postgres_dsn)
+        try:
+            async with connection.transaction():
+                await connection.execute(f"lock table {shared_schema}.episode in access exclusive mode")
+                yield
+        finally:
+            await connection.close()
+
+    return locked
