@@ -104,7 +104,9 @@ def demo_as_json(directory: Path) -> subprocess.CompletedProcess[str]:
 
 @pytest.fixture(scope="module")
 def demo_as_text(directory: Path) -> str:
-    return subprocess_of("demo", "--data", str(directory / "kept"), COLUMNS="80").stdout
+    result = CliRunner().invoke(app, ["demo", "--data", str(directory / "kept")], env={"COLUMNS": "80"})
+    assert result.exit_code == 0, result.output
+    return result.stdout
 
 
 def test_the_demo_finds_all_evidence_of_each_question_among_the_first_five(
@@ -330,6 +332,15 @@ def test_recall_shows_the_turns_around_a_hit(recollect: Command, chat: Path) -> 
     assert "| I moved to Lisbon" in recollect(*asked, "--neighbours", "1").stdout
 
 
+def test_recall_shows_the_answer_where_the_words_are_in_it(recollect: Command, chat: Path) -> None:
+    recollect("import", str(chat))
+    printed = recollect("recall", "congratulations, fine", "--user", "alice").stdout
+    assert "    I moved to Lisbon\n    > Congratulations!" in printed
+    greeting = {"role": "assistant", "content": "Welcome back"}
+    recollect("import", "-", "--user", "bob", input=json.dumps(greeting))
+    assert "    > Welcome back" in recollect("recall", "back", "--user", "bob").stdout
+
+
 def test_recall_as_json_is_what_recall_returns(recollect: Command, chat: Path) -> None:
     recollect("import", str(chat))
     document = shown(recollect("recall", "cat", "--user", "alice", "--neighbours", "1", "--json"))
@@ -489,6 +500,12 @@ def test_a_long_text_is_cut_around_what_matches(limit: int) -> None:
 def test_a_long_text_without_a_match_is_cut_at_its_end() -> None:
     part = excerpt(LONG, {"dog"}, limit=30)
     assert (part.text, part.matches) == ("It rained all day. It …", ())
+
+
+def test_a_match_at_the_beginning_keeps_the_beginning() -> None:
+    part = excerpt(f"A dog. {LONG}", {"dog"}, limit=30)
+    assert part.text.startswith("A dog. It rained")
+    assert part.text.endswith(" …")
 
 
 def test_a_match_at_the_end_keeps_the_end() -> None:
