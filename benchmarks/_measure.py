@@ -1,0 +1,331 @@
+"""What the benchmarks share: made-up episodes, rounds taken in turn, spread, tables, and results files."""
+
+import argparse
+import json
+import platform
+import random
+import statistics
+import subprocess
+import tempfile
+import time
+from collections.abc import AsyncGenerator, Awaitable, Callable, Iterable, Mapping, Sequence
+from contextlib import AsyncExitStack, asynccontextmanager
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any, TypeVar
+
+import anyio
+import asyncpg
+import numpy as np
+from pgvector.asyncpg import register_vector
+from rich.console import Console
+from rich.table import Table
+
+from recollect.postgres import open_embedded
+from recollect.stores import Embedder
+
+T = TypeVar("T")
+
+RESULTS = Path(__file__).parent / "results"
+DIMENSIONS = 384
+SCHEMA = "recollect_bench"
+"""Where the benchmarks store what they store, on the server they are given. Dropped afterwards."""
+
+
+@dataclass(frozen=True, slots=True)
+class Load:
+    """What one contender did in one round.
+
+    Attributes:
+        seconds: from the first call to the end of the last one.
+        cpu: seconds of this process, without the server's.
+        latencies: seconds of each call, ascending.
+    """
+
+    seconds: float
+    cpu: float
+    latencies: Sequence[float]
+
+    @property
+    def rate(self) -> float:
+        """Calls a second."""
+        return len(self.latencies) / self.seconds
+
+    @property
+    def cpu_us(self) -> float:
+        """Microseconds of this process that one call took."""
+        return self.cpu / len(self.latencies) * 1e6
+
+    def percentile(self, percent: float) -> float:
+        """Milliseconds that so many percent of the calls took at most."""
+        return float(np.percentile(self.latencies, percent)) * 1e3
+
+
+async def load(call: Callable[[int], Awaitable[object]], *, calls: int, tasks: int = 1) -> Load:
+    """Await `call(0)` to `call(calls - 1)` from `tasks` tasks; one that is free takes the next."""
+    todo = iter(range(calls))
+    latencies: list[float] = []
+
+    async def work() -> None:
+        for i in todo:
+            begin = time.perf_counter()
+            await call(i)
+            latencies.append(time.perf_counter() - begin)
+
+    begin, cpu = time.perf_counter(), time.process_time()
+    if tasks == 1:
+        await work()
+    else:
+        async with anyio.create_task_group() as group:
+            for _ in range(tasks):
+                group.start_soon(work)
+    return Load(time.perf_counter() - begin, time.process_time() - cpu, sorted(latencies))
+
+
+async def in_turns(
+    contenders: Mapping[str, Callable[[int], Awaitable[T]]], *, rounds: int
+) -> dict[str, list[T]]:
+    """Run every contender once in each round, in changing order; a first round warms up and does not count.
+
+    What a busy machine does to one contender it then does to the others as well.
+    """
+    found: dict[str, list[T]] = {name: [] for name in contenders}
+    names = list(contenders)
+    for number in range(rounds + 1):
+        for name in names if number % 2 else reversed(names):
+            result = await contenders[name](number)
+            if number:
+                found[name].append(result)
+    return found
+
+
+def spread(values: Iterable[float]) -> dict[str, float]:
+    """Return the median of what rounds gave, and the lowest and highest."""
+    values = list(values)
+    return {
+        "median": significant(statistics.median(values)),
+        "low": significant(min(values)),
+        "high": significant(max(values)),
+    }
+
+
+def significant(value: float) -> float:
+    """Return four significant digits: there is no more in a measurement."""
+    return float(f"{value:.4g}")
+
+
+def shown(values: Mapping[str, float], unit: str = "") -> str:
+    """Word a spread for a table."""
+    return f"{values['median']:,.4g}{unit} ({values['low']:,.3g}..{values['high']:,.3g})"
+
+
+def show(title: str, header: Sequence[str], rows: Iterable[Sequence[str]]) -> None:
+    """Print a table."""
+    table = Table(title=title, title_justify="left")
+    for position, name in enumerate(header):
+        table.add_column(name, justify="right" if position else "left")
+    for row in rows:
+        table.add_row(*row)
+    console = Console()
+    console.print(table) if console.is_terminal else Console(width=140).print(table)
+
+
+def save(name: str, results: object, *, servers: Mapping[str, str] | None = None) -> None:
+    """Write `results/NAME.json`: the figures, and what they were measured on."""
+    RESULTS.mkdir(exist_ok=True)
+    record = {"environment": environment(servers or {}), "results": results}
+    (RESULTS / f"{name}.json").write_text(json.dumps(record, indent=2) + "\n")
+
+
+def environment(servers: Mapping[str, str]) -> dict[str, Any]:
+    """Return what a figure depends on, without anything that names the machine."""
+    return {
+        "at": datetime.now(UTC).date().isoformat(),
+        "commit": _git("rev-parse", "--short", "HEAD"),
+        "changed_since": bool(_git("status", "--porcelain", "--", "src")),
+        "cpu": _cpu(),
+        "cores": len(_cores()),
+        "python": platform.python_version(),
+        "packages": {name: version(name) for name in ("anyio", "asyncpg", "numpy", "pydantic")},
+        "servers": dict(servers),
+    }
+
+
+def _git(*arguments: str) -> str:
+    found = subprocess.run(
+        ["git", *arguments], cwd=Path(__file__).parents[1], capture_output=True, text=True, check=False
+    )
+    return found.stdout.strip()
+
+
+def _cpu() -> str:
+    info = Path("/proc/cpuinfo")
+    lines = info.read_text().splitlines() if info.exists() else []
+    names = (line.partition(":")[2].strip() for line in lines if line.startswith("model name"))
+    return next(names, platform.machine())
+
+
+def _cores() -> Sequence[int]:
+    import psutil
+
+    return psutil.Process().cpu_affinity()
+
+
+def arguments(question: str, **defaults: int) -> argparse.Namespace:
+    """Parse `--postgres` and, for each default, an option of its name."""
+    parser = argparse.ArgumentParser(
+        description=question, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("--postgres", help="DSN, or embedded:PATH; else a temporary embedded server")
+    for name, default in defaults.items():
+        parser.add_argument(f"--{name}", type=int, default=default, help=f"default {default}")
+    return parser.parse_args()
+
+
+@asynccontextmanager
+async def server(postgres: str | None) -> AsyncGenerator[str]:
+    """Yield the DSN of the server to be measured: a real one, private if none was named."""
+    async with AsyncExitStack() as stack:
+        if postgres is None:
+            postgres = f"embedded:{stack.enter_context(tempfile.TemporaryDirectory())}/postgres"
+        if postgres.startswith("embedded:"):
+            postgres = await stack.enter_async_context(open_embedded(postgres.removeprefix("embedded:")))
+        await _drop_schema(postgres)
+        yield postgres
+        await _drop_schema(postgres)
+
+
+async def _drop_schema(dsn: str) -> None:
+    conn = await asyncpg.connect(dsn)
+    try:
+        await conn.execute(f"drop schema if exists {SCHEMA} cascade")
+    finally:
+        await conn.close()
+
+
+@asynccontextmanager
+async def raw_pool(dsn: str, *, size: int = 16) -> AsyncGenerator[asyncpg.Pool]:
+    """Open what the floors run on: the driver's pool at its best.
+
+    Vectors go over in pgvector's binary format, and a release costs no round trip to reset the session.
+    """
+
+    async def keep(_: object) -> None:
+        return
+
+    async with asyncpg.create_pool(
+        dsn, min_size=size, max_size=size, reset=keep, init=register_vector
+    ) as pool:
+        yield pool
+
+
+async def versions(dsn: str) -> dict[str, str]:
+    """Return the versions of the server, and how durable its commits are."""
+    conn = await asyncpg.connect(dsn)
+    try:
+        return {
+            "postgresql": await conn.fetchval("show server_version"),
+            "pgvector": await conn.fetchval("select extversion from pg_extension where extname = 'vector'"),
+            "fsync": await conn.fetchval("show fsync"),
+            "synchronous_commit": await conn.fetchval("show synchronous_commit"),
+        }
+    finally:
+        await conn.close()
+
+
+class Lookup(Embedder):
+    """An embedder whose vectors were made before: what is measured is not somebody's model."""
+
+    def __init__(self, texts: Sequence[str], vectors: Any, *, model: str = "looked up") -> None:
+        self._places = {text: i for i, text in enumerate(texts)}
+        self._vectors = vectors
+        self._model = model
+
+    @property
+    def model(self) -> str:
+        return self._model
+
+    @property
+    def dimensions(self) -> int:
+        return int(self._vectors.shape[1])
+
+    async def embed(self, texts: Sequence[str], *, kind: str) -> Any:  # noqa: ARG002
+        return self._vectors[[self._places[text] for text in texts]]
+
+
+_EMPTY = [
+    "the",
+    "a",
+    "to",
+    "of",
+    "and",
+    "I",
+    "you",
+    "it",
+    "is",
+    "that",
+    "was",
+    "for",
+    "on",
+    "in",
+    "my",
+    "we",
+    "have",
+    "with",
+    "at",
+    "be",
+    "so",
+    "this",
+    "but",
+    "not",
+    "are",
+]
+_SYLLABLES = [
+    "ba",
+    "co",
+    "di",
+    "fer",
+    "gan",
+    "hol",
+    "il",
+    "jor",
+    "ka",
+    "len",
+    "mo",
+    "nis",
+    "or",
+    "pa",
+    "qui",
+    "ros",
+    "ta",
+    "ul",
+    "ven",
+    "wes",
+    "yar",
+    "zo",
+    "ing",
+    "tion",
+    "er",
+]
+
+
+def made_up(count: int, *, seed: int = 0) -> list[tuple[str, str]]:
+    """Return different exchanges of 10 to 40 and 5 to 30 words, frequent and rare ones as in a language."""
+    rng = random.Random(seed)
+    rare = ["".join(rng.choices(_SYLLABLES, k=rng.randint(1, 4))) for _ in range(8_000)]
+    weights = [1 / (rank + 3) for rank in range(len(rare))]
+    picked = iter(rng.choices(rare, weights, k=count * 75))
+
+    def sentence(low: int, high: int) -> str:
+        size = rng.randint(low, high)
+        return " ".join(rng.choice(_EMPTY) if rng.random() < 0.45 else next(picked) for _ in range(size))
+
+    return [(f"{sentence(10, 40)} {i}.", f"{sentence(5, 30)}.") for i in range(count)]
+
+
+def unit_vectors(count: int, *, dimensions: int = DIMENSIONS, seed: int = 0) -> Any:
+    """Return shape (count, dimensions), float32, L2-normalised."""
+    vectors = np.random.default_rng(seed).standard_normal((count, dimensions), dtype=np.float32)
+    return vectors / np.linalg.norm(vectors, axis=1, keepdims=True)
