@@ -10,8 +10,11 @@ from ..errors import ConfigurationError, Overloaded, RecollectError, SchemaError
 
 _POOLER = "the pooler mixes up prepared statements; use PgBouncer >= 1.21 or statement_cache_size=0"
 
-BROKEN = (OSError, asyncpg.InterfaceError, asyncpg.PostgresError)
-"""What the driver raises: connecting, by itself, and in the server's name."""
+LOST = (OSError, asyncpg.InterfaceError, asyncpg.InternalClientError)
+"""What the driver raises connecting, and by itself; the last one if a connection died while it was idle."""
+
+BROKEN = (*LOST, asyncpg.PostgresError)
+"""The same, and what it raises in the server's name."""
 
 _BY_STATE: tuple[tuple[str, type[RecollectError], str], ...] = (
     # The first prefix of the SQLSTATE that matches wins.
@@ -41,7 +44,7 @@ def is_lost(exc: BaseException) -> bool:
         state = exc.sqlstate or ""
         return state.startswith(("08", "57P"))
     # A ValueError is the driver's own no to an argument.
-    return isinstance(exc, OSError | asyncpg.InterfaceError) and not isinstance(exc, ValueError)
+    return isinstance(exc, LOST) and not isinstance(exc, ValueError)
 
 
 def is_retryable(exc: BaseException) -> bool:

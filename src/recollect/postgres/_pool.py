@@ -80,16 +80,22 @@ class Postgres:
             # One grace for both: to undo what is open, and to wait for what was cancelled.
             # What fails on a dead connection must not replace the error that came first.
             with anyio.move_on_after(GRACE, shield=True) as grace, suppress(*BROKEN):
-                if conn.is_in_transaction():
-                    await conn.execute("rollback")
-                elif not finished:
-                    # Cut off after it was parsed, a statement leaves a transaction open that the driver
-                    # knows nothing of; any other statement ends it.
-                    await conn.execute("select 1")
+                if not finished:
+                    await _undo(conn)
                 await self._pool.release(conn, timeout=GRACE)
             if grace.cancelled_caught:
                 with suppress(asyncpg.InterfaceError):  # released at the last moment after all
                     conn.terminate()
+
+
+async def _undo(conn: Connection) -> None:
+    """End whatever transaction is open; a connection that cannot do that is of no use to anybody."""
+    # Cut off after it was parsed, a statement leaves a transaction open that the driver knows nothing of;
+    # any other statement ends it.
+    try:
+        await conn.execute("rollback" if conn.is_in_transaction() else "select 1")
+    except BROKEN:
+        conn.terminate()
 
 
 async def _keep_session(conn: object) -> None:
