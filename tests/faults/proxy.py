@@ -1,0 +1,92 @@
+"""A proxy before PostgreSQL that can lose replies and fall silent."""
+
+import asyncio
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager, suppress
+from urllib.parse import parse_qs, urlsplit
+
+
+class Proxy:
+    """Forwards bytes between 127.0.0.1 and a server.
+
+    Attributes:
+        loses: asked before each piece of a reply: whether to cut the connection instead of passing it on.
+        cuts: how many connections it has cut.
+    """
+
+    def __init__(self, dsn: str) -> None:
+        self._upstream = urlsplit(dsn)
+        self.loses: Callable[[], bool] = lambda: False
+        self.cuts = 0
+        self._speaks = asyncio.Event()
+        self._speaks.set()
+        self._tasks: set[asyncio.Task[None]] = set()
+        self.port = 0
+
+    @property
+    def dsn(self) -> str:
+        user = self._upstream.username or "postgres"
+        password = f":{self._upstream.password}" if self._upstream.password else ""
+        host = f"{user}{password}@127.0.0.1:{self.port}"
+        return f"postgresql://{host}{self._upstream.path}?sslmode=disable"
+
+    def silence(self) -> None:
+        """Accept whatever comes, and pass nothing on, in either direction."""
+        self._speaks.clear()
+
+    def speak(self) -> None:
+        self._speaks.set()
+
+    async def close(self) -> None:
+        for task in self._tasks:
+            task.cancel()
+        await asyncio.gather(*self._tasks, return_exceptions=True)
+
+    async def handle(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        task = asyncio.current_task()
+        assert task is not None
+        self._tasks.add(task)
+        upstream, server = await self._connected()
+        try:
+            async with asyncio.TaskGroup() as group:
+                requests = group.create_task(self._pass_on(reader, server, reply=False))
+                await self._pass_on(upstream, writer, reply=True)
+                requests.cancel()
+        finally:
+            for stream in (writer, server):
+                stream.transport.abort()
+            self._tasks.discard(task)
+
+    async def _pass_on(
+        self, source: asyncio.StreamReader, target: asyncio.StreamWriter, *, reply: bool
+    ) -> None:
+        with suppress(OSError):
+            while piece := await source.read(65_536):
+                await self._speaks.wait()
+                if reply and self.loses():
+                    self.cuts += 1
+                    return
+                target.write(piece)
+                await target.drain()
+        if not reply:
+            target.close()
+
+    async def _connected(self) -> tuple[asyncio.StreamReader, asyncio.StreamWriter]:
+        directory = parse_qs(self._upstream.query).get("host", [""])[0]
+        port = self._upstream.port or 5432
+        if directory.startswith("/"):
+            return await asyncio.open_unix_connection(f"{directory}/.s.PGSQL.{port}")
+        return await asyncio.open_connection(self._upstream.hostname or directory or "localhost", port)
+
+
+@asynccontextmanager
+async def open_proxy(dsn: str) -> AsyncIterator[Proxy]:
+    proxy = Proxy(dsn)
+    server = await asyncio.start_server(proxy.handle, "127.0.0.1", 0)
+    proxy.port = server.sockets[0].getsockname()[1]
+    try:
+        yield proxy
+    finally:
+        server.close()
+        await proxy.close()
+        await server.wait_closed()
