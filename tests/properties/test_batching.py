@@ -2,7 +2,8 @@
 
 import asyncio
 import math
-from collections.abc import Sequence
+from collections.abc import AsyncGenerator, Sequence
+from contextlib import asynccontextmanager
 
 import anyio
 import pytest
@@ -15,7 +16,10 @@ from . import virtual_time
 
 
 class Gate:
-    """A flush that notes what it is given, and waits until it is let through."""
+    """A flush that notes what it is given, and waits until it is let through.
+
+    Not for ever, and not over and over: a promise that is broken has to fail a test, not to hang it.
+    """
 
     def __init__(self, *, closed: bool = True) -> None:
         self.batches: list[list[object]] = []
@@ -29,8 +33,11 @@ class Gate:
 
     async def __call__(self, items: Sequence[object]) -> Sequence[object]:
         self.batches.append(list(items))
+        if len(self.batches) > 100:
+            raise RuntimeError
         try:
-            await self._opened.wait()
+            with anyio.fail_after(15):
+                await self._opened.wait()
         except BaseException:
             self.cut.append(list(items))
             raise
@@ -64,6 +71,14 @@ class Caller:
                 self.outcomes[item] = exc
 
 
+@asynccontextmanager
+async def calling(batcher: Batcher) -> AsyncGenerator[Caller]:
+    """Wait at the end for everybody who submitted; a lost one is a failure, not a hanging test."""
+    with anyio.fail_after(20):
+        async with anyio.create_task_group() as tasks:
+            yield Caller(batcher, tasks)
+
+
 async def test_idle_batcher_flushes_without_waiting_for_anything() -> None:
     async def flush(items: Sequence[int]) -> Sequence[int]:
         return [item + 1 for item in items]
@@ -77,8 +92,7 @@ async def test_idle_batcher_flushes_without_waiting_for_anything() -> None:
 async def test_what_is_submitted_during_a_flush_shares_the_next_one() -> None:
     gate = Gate()
     batcher = Batcher(gate)
-    async with anyio.create_task_group() as tasks:
-        caller = Caller(batcher, tasks)
+    async with calling(batcher) as caller:
         await caller.submit("a", "b", "c", "d")
         assert batcher.statistics() == BatcherStatistics(waiting=3, flushes=0, items=0)
         gate.open()
@@ -89,30 +103,38 @@ async def test_what_is_submitted_during_a_flush_shares_the_next_one() -> None:
 
 async def test_flush_is_bounded_by_weight_unless_one_item_is_heavier() -> None:
     gate = Gate()
-    async with anyio.create_task_group() as tasks:
-        await Caller(Batcher(gate, weigh=int, max_weight=5), tasks).submit(1, 2, 3, 1, 9, 4)
+    async with calling(Batcher(gate, weigh=int, max_weight=5)) as caller:
+        await caller.submit(1, 2, 3, 1, 9, 4)
         gate.open()
     assert gate.batches == [[1], [2, 3], [1], [9], [4]]
+
+
+async def test_share_of_a_half_leaves_the_others_for_the_next_flush() -> None:
+    gate = Gate()
+    async with calling(Batcher(gate, share=0.5)) as caller:
+        await caller.submit(*"abcdef")
+        gate.open()
+    assert list(map(len, gate.batches)) == [1, 3, 2]
+    assert [item for batch in gate.batches for item in batch] == list("abcdef")
 
 
 async def test_lanes_flush_at_once_and_none_is_lost_when_two_become_free_together() -> None:
     gate = Gate()
     batcher = Batcher(gate, lanes=2, max_weight=2)
-    async with anyio.create_task_group() as tasks:
-        await Caller(batcher, tasks).submit("a", "b", "c", "d")
+    async with calling(batcher) as caller:
+        await caller.submit("a", "b", "c", "d")
         assert gate.batches == [["a"], ["b"]]
         gate.open()
     again = batcher._flush = Gate()
-    async with anyio.create_task_group() as tasks:
-        await Caller(batcher, tasks).submit("e", "f")
+    async with calling(batcher) as caller:
+        await caller.submit("e", "f")
         assert again.batches == [["e"], ["f"]]
         again.open()
 
 
 async def test_full_batcher_refuses_without_effect() -> None:
     gate = Gate()
-    async with anyio.create_task_group() as tasks:
-        caller = Caller(Batcher(gate, max_waiting=1), tasks)
+    async with calling(Batcher(gate, max_waiting=1)) as caller:
         await caller.submit("a", "b", "c")
         assert isinstance(caller.outcomes["c"], Overloaded)
         gate.open()
@@ -121,8 +143,7 @@ async def test_full_batcher_refuses_without_effect() -> None:
 
 async def test_cancelled_waiter_is_never_flushed_and_frees_its_place() -> None:
     gate = Gate()
-    async with anyio.create_task_group() as tasks:
-        caller = Caller(Batcher(gate, max_waiting=2), tasks)
+    async with calling(Batcher(gate, max_waiting=2)) as caller:
         await caller.submit("a", "b", "c")
         await caller.cancel("b")
         await caller.submit("d")
@@ -140,8 +161,7 @@ async def test_cancelled_submitter_submits_nothing() -> None:
 
 async def test_shielded_flush_outlives_the_cancellation_of_its_leader() -> None:
     gate = Gate()
-    async with anyio.create_task_group() as tasks:
-        caller = Caller(Batcher(gate), tasks)
+    async with calling(Batcher(gate)) as caller:
         await caller.submit("a", "b")
         await caller.cancel("a")
         assert gate.batches == [["a"]]
@@ -152,8 +172,7 @@ async def test_shielded_flush_outlives_the_cancellation_of_its_leader() -> None:
 
 async def test_unshielded_flush_ends_with_its_leader_and_the_others_are_led_again() -> None:
     gate = Gate()
-    async with anyio.create_task_group() as tasks:
-        caller = Caller(Batcher(gate, shield=False), tasks)
+    async with calling(Batcher(gate, shield=False)) as caller:
         await caller.submit("a", "b", "c")
         await caller.cancel("a")
         await caller.cancel("b")
@@ -164,8 +183,7 @@ async def test_unshielded_flush_ends_with_its_leader_and_the_others_are_led_agai
 
 async def test_lane_given_to_a_waiter_that_is_cancelled_at_once_goes_on_to_the_next() -> None:
     gate = Gate()
-    async with anyio.create_task_group() as tasks:
-        caller = Caller(Batcher(gate), tasks)
+    async with calling(Batcher(gate)) as caller:
         await caller.submit("a", "b", "c")
         gate.open()
         # On asyncio the leader wakes first and makes "b" its heir; trio wakes them in any order.
@@ -201,10 +219,9 @@ async def test_next_leader_is_the_waiter_with_the_latest_deadline() -> None:
 def test_leader_out_of_time_cuts_only_itself(loop: str) -> None:
     async def scenario() -> None:
         gate = Gate()
-        async with anyio.create_task_group() as tasks:
-            caller = Caller(Batcher(gate), tasks)
+        async with calling(Batcher(gate)) as caller:
             await caller.submit("a", deadline=anyio.current_time() + 2)
-            await caller.submit("b", "c", deadline=anyio.current_time() + 100)
+            await caller.submit("b", "c", deadline=anyio.current_time() + 40)
             await anyio.sleep(3)
             assert gate.cut == [["a"]]
             assert gate.batches == [["a"], ["b", "c"]]
@@ -229,15 +246,14 @@ def test_leader_out_of_time_keeps_the_outcome_it_has_and_done_items_stay_done(lo
             await (anyio.lowlevel.checkpoint() if batches != [["x"]] else rest.wait())
             return [item.upper() for item in items]
 
-        async with anyio.create_task_group() as tasks:
-            caller = Caller(Batcher(flush), tasks)
+        async with calling(Batcher(flush)) as caller:
             await caller.submit("x", deadline=anyio.current_time() + 1)
-            await caller.submit("b", deadline=anyio.current_time() + 20)
-            await caller.submit("c", deadline=anyio.current_time() + 10)
+            await caller.submit("b", deadline=anyio.current_time() + 8)
+            await caller.submit("c", deadline=anyio.current_time() + 4)
             rest.set()
-            await anyio.sleep(9)
+            await anyio.sleep(3)
             assert batches == [["x"], ["b", "c"], ["b"], ["c"]]
-            await anyio.sleep(6)
+            await anyio.sleep(2)
             assert "c" not in caller.outcomes
         assert caller.outcomes == {"x": "X", "b": "B"}
         assert batches == [["x"], ["b", "c"], ["b"], ["c"]]
@@ -278,8 +294,7 @@ async def test_failing_flush_is_split_until_the_bad_item_is_alone() -> None:
             raise ValueError("bad")
         return outcomes
 
-    async with anyio.create_task_group() as tasks:
-        caller = Caller(Batcher(flush), tasks)
+    async with calling(Batcher(flush)) as caller:
         await caller.submit("first", "a", "b", "bad", "c")
         gate.open()
     assert isinstance(caller.outcomes.pop("bad"), ValueError)
@@ -294,8 +309,7 @@ async def test_error_of_one_item_does_not_trail_the_errors_of_its_batch() -> Non
         await gate(items)
         raise ValueError(len(items))
 
-    async with anyio.create_task_group() as tasks:
-        caller = Caller(Batcher(flush), tasks)
+    async with calling(Batcher(flush)) as caller:
         await caller.submit("first", "a", "b")
         gate.open()
     error = caller.outcomes["b"]
@@ -314,8 +328,7 @@ async def test_cancelled_submitter_is_left_out_when_its_batch_is_split() -> None
             raise ValueError
         return outcomes
 
-    async with anyio.create_task_group() as tasks:
-        caller = Caller(Batcher(flush), tasks)
+    async with calling(Batcher(flush)) as caller:
         await caller.submit("first", "a", "b", "c")
         gate.open()
         await wait_all_tasks_blocked()
@@ -344,8 +357,7 @@ async def test_try_later_goes_to_all_without_a_split_each_with_an_exception_of_i
         await gate(items)
         raise error from OSError("gone")
 
-    async with anyio.create_task_group() as tasks:
-        caller = Caller(Batcher(flush), tasks)
+    async with calling(Batcher(flush)) as caller:
         await caller.submit("first", "a", "b", "c")
         gate.open()
     assert gate.batches == [["first"], ["a", "b", "c"]]
@@ -366,8 +378,7 @@ async def test_wrong_number_of_outcomes_is_nobody_elses_answer(answer: Sequence[
         await gate(items)
         return answer  # type: ignore[return-value]
 
-    async with anyio.create_task_group() as tasks:
-        caller = Caller(Batcher(flush), tasks)
+    async with calling(Batcher(flush)) as caller:
         await caller.submit("first", "a", "b", "c")
         gate.open()
     assert caller.outcomes["first"] not in ("one", "more")

@@ -33,7 +33,7 @@ class Killed(BaseException):
 
 
 class Violated(BaseException):
-    """A failed assertion in a flush, which must not become somebody's outcome."""
+    """A broken promise seen in a flush: it must not become somebody's outcome."""
 
 
 @dataclass(frozen=True)
@@ -55,6 +55,7 @@ class Schedule:
     flushes: tuple[tuple[int, str], ...]
     lanes: int
     max_weight: int
+    share: float
     max_waiting: int
     shield: bool
 
@@ -79,6 +80,7 @@ schedules = st.builds(
     flushes=st.lists(st.tuples(st.integers(0, 3), endings), max_size=8).map(tuple),
     lanes=st.integers(1, 3),
     max_weight=st.integers(1, 8),
+    share=st.sampled_from((0.25, 0.5, 1.0)),
     max_waiting=st.sampled_from((1, 2, 5, 100)),
     shield=st.booleans(),
 )
@@ -104,6 +106,7 @@ class Scenario:
             self.flush,
             weigh=lambda item: schedule.submissions[item].weight,
             max_weight=schedule.max_weight,
+            share=schedule.share,
             max_waiting=schedule.max_waiting,
             lanes=schedule.lanes,
             shield=schedule.shield,
@@ -125,7 +128,8 @@ class Scenario:
         try:
             await anyio.sleep(ticks)
             if ending == "hangs":
-                await anyio.sleep_forever()
+                await anyio.sleep(2 * HORIZON)
+                raise Violated  # everybody is out of patience by now
             if ending == "dies":
                 raise Killed
         finally:
@@ -210,6 +214,7 @@ class Scenario:
     def check_flush(self, items: Sequence[int]) -> None:
         schedule = self.schedule
         assert items, "a flush of nothing"
+        assert self.calls < 1_000, "led over and over"
         assert self.in_flight < schedule.lanes
         weight = sum(schedule.submissions[item].weight for item in items)
         assert weight <= schedule.max_weight or len(items) == 1
