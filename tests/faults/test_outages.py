@@ -234,8 +234,8 @@ async def test_lost_replies_lose_and_double_no_write_that_is_repeated_with_its_k
         postgres=proxy.dsn, schema=shared_schema, namespace=str(uuid4()), deadline=HANGS
     ) as memory:
         alice = memory.user("alice")
-        proxy.loses = lambda: rng.random() < 0.06
-        places = anyio.Semaphore(8)
+        proxy.loses = lambda: rng.random() < 0.12
+        places = anyio.Semaphore(4)
 
         async def remember(n: int) -> None:
             async with places:
