@@ -49,7 +49,7 @@ class Submission:
 
 @dataclass(frozen=True)
 class Schedule:
-    """What happens: who submits what, and how the first flushes end; the others end well, at once."""
+    """What happens: who submits what, and how the first flushes end; the others end well."""
 
     submissions: tuple[Submission, ...]
     flushes: tuple[tuple[int, str], ...]
@@ -63,25 +63,26 @@ class Schedule:
 HORIZON = 60
 """Ticks: by then every submission is served or out of patience."""
 
+# Flushes take longer than it takes to arrive, and are large: schedules in which nobody meets prove nothing.
 submissions = st.builds(
     Submission,
-    arrives=st.integers(0, 6),
-    weight=st.integers(1, 4),
-    patience=st.sampled_from((1, 2, 3, 40, 40, 40)),
-    cancelled=st.none() | st.none() | st.integers(0, 5),
+    arrives=st.integers(0, 3),
+    weight=st.integers(1, 3),
+    patience=st.sampled_from((2, 4, 40, 40, 40)),
+    cancelled=st.sampled_from((None, None, None, 0, 1, 2, 3, 5)),
     kind=st.sampled_from(("good", "good", "good", "poisoned", "refused")),
 )
-endings = st.sampled_from(("returns", "returns", "breaks", "later", "hangs", "short", "dies"))
+endings = st.sampled_from(("returns", "returns", "returns", "breaks", "later", "hangs", "short", "dies"))
 schedules = st.builds(
     Schedule,
-    submissions=st.lists(submissions, min_size=1, max_size=12).map(
+    submissions=st.lists(submissions, min_size=4, max_size=12).map(
         lambda drawn: tuple(sorted(drawn, key=lambda each: each.arrives))
     ),
-    flushes=st.lists(st.tuples(st.integers(0, 3), endings), max_size=8).map(tuple),
-    lanes=st.integers(1, 3),
-    max_weight=st.integers(1, 8),
-    share=st.sampled_from((0.25, 0.5, 1.0)),
-    max_waiting=st.sampled_from((1, 2, 5, 100)),
+    flushes=st.lists(st.tuples(st.integers(0, 3), endings), min_size=2, max_size=8).map(tuple),
+    lanes=st.sampled_from((1, 1, 2, 3)),
+    max_weight=st.sampled_from((1, 3, 8, 100)),
+    share=st.sampled_from((0.5, 1.0, 1.0)),
+    max_waiting=st.sampled_from((2, 100, 100, 100)),
     shield=st.booleans(),
 )
 
@@ -139,7 +140,7 @@ class Scenario:
     def script(self) -> tuple[int, str]:
         self.calls += 1
         flushes = self.schedule.flushes
-        return flushes[self.calls - 1] if self.calls <= len(flushes) else (0, "returns")
+        return flushes[self.calls - 1] if self.calls <= len(flushes) else (1, "returns")
 
     def finish(self, items: Sequence[int], ending: str) -> Sequence[object]:
         """Return or raise what the flush ends with, and note whose outcome that is."""
@@ -264,7 +265,7 @@ class Scenario:
 def test_every_schedule_keeps_the_promises(cell: str) -> None:
     loop, _, native = cell.partition("-")
 
-    @settings(max_examples=300)
+    @settings(max_examples=200)
     @given(schedules)
     def check(schedule: Schedule) -> None:
         scenario = Scenario(schedule, native=bool(native))
