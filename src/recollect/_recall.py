@@ -82,7 +82,9 @@ def _ranked(
 ) -> "tuple[Ranking, Floats | None]":
     """Return the ranking, and the BM25 of every candidate."""
     weights = composition.weights
-    layout = Layout.of(candidates.sessions, candidates.lengths)
+    layout: Layout | None = candidates.memo.get("layout")
+    if layout is None:
+        layout = candidates.memo["layout"] = Layout.of(candidates.sessions, candidates.lengths)
     corpus = Corpus(
         documents=candidates.documents,
         mean_length=candidates.terms / max(candidates.documents, 1),

@@ -121,6 +121,8 @@ class Candidates:
         documents: episodes of the whole tenant, whatever the filters; so are the next two.
         terms: terms of all of them together.
         frequencies: per query term, in how many of them it occurs.
+        memo: what was worked out of the episodes alone, whatever the query. A store that finds the same
+            episodes as before may hand it out again; by default it is new.
     """
 
     seqs: "Integers"
@@ -132,6 +134,7 @@ class Candidates:
     documents: int
     terms: int
     frequencies: Mapping[str, int]
+    memo: dict[str, Any] = field(default_factory=dict[str, Any])
 
     def only(self, keep: "Booleans") -> "Candidates":
         """Return those that pass a filter, shape (n,); the statistics stay the tenant's."""

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from itertools import islice
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -15,6 +15,8 @@ from ..stores import NewEpisode
 from ..types import EmbeddingState, Tenant
 
 if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
     from ..stores import Floats, Integers, Vectors
 
 MICROSECOND = timedelta(microseconds=1)
@@ -30,12 +32,34 @@ class Row:
     state: EmbeddingState
 
 
+class Column:
+    """Numbers appended one by one, and read without a copy."""
+
+    def __init__(self, dtype: "type[np.int64 | np.float64]") -> None:
+        self._room: NDArray[Any] = np.empty(16, dtype=dtype)
+        self._used = 0
+
+    def append(self, value: float) -> None:
+        if self._used == len(self._room):
+            self._room = np.concatenate([self._room, np.empty_like(self._room)])
+        self._room[self._used] = value
+        self._used += 1
+
+    def view(self) -> "NDArray[Any]":
+        """Return the numbers so far. Whoever holds the view never sees it change: what is there stays."""
+        view = self._room[: self._used]
+        view.flags.writeable = False
+        return view
+
+
 class VectorTable:
     """Unit vectors of one tenant in one contiguous matrix that grows by doubling."""
 
     def __init__(self) -> None:
         self._matrix: Vectors = np.empty((0, 0), dtype=np.float32)
         self._owners = array("q")
+        # Whether vector i is that of episode i, as it is unless a text is long or embedded later.
+        self._one_each = True
 
     def add(self, owner: int, vectors: "Vectors") -> None:
         """Append the vectors, shape (chunks, dimensions), of the episode at index `owner`."""
@@ -46,14 +70,20 @@ class VectorTable:
                 grown[:used] = self._matrix[:used]
             self._matrix = grown
         self._matrix[used:wanted] = vectors
+        self._one_each = self._one_each and owner == used and len(vectors) == 1
         self._owners.extend([owner] * len(vectors))
 
     def cosines(self, query: "Vectors", n: int) -> "Floats":
         """Return each episode's best cosine, shape (n,), NaN where it has no vector."""
         best: Floats = np.full(n, np.nan)
-        if self._owners:
-            owners = np.array(self._owners, dtype=np.int64)
-            np.fmax.at(best, owners, (self._matrix[: len(owners)] @ query).astype(np.float64))
+        used = len(self._owners)
+        if not used:
+            return best
+        cosines = self._matrix[:used] @ query
+        if self._one_each:
+            best[:used] = cosines
+        else:
+            np.fmax.at(best, np.array(self._owners, dtype=np.int64), cosines.astype(np.float64))
         return best
 
 
@@ -69,14 +99,16 @@ class TenantTable:
     by_seq: dict[int, int] = field(default_factory=dict[int, int])
     # Quoted, because Python 3.11 cannot subscript an array.
     by_session: "dict[str, array[int]]" = field(default_factory=dict[str, "array[int]"])
-    session_codes: "array[int]" = field(default_factory=lambda: array("q"))
-    lengths: "array[float]" = field(default_factory=lambda: array("d"))
-    occurred: "array[float]" = field(default_factory=lambda: array("d"))
+    seqs: Column = field(default_factory=lambda: Column(np.int64))
+    session_codes: Column = field(default_factory=lambda: Column(np.int64))
+    lengths: Column = field(default_factory=lambda: Column(np.float64))
+    occurred: Column = field(default_factory=lambda: Column(np.float64))
     postings: "dict[str, tuple[array[int], array[int]]]" = field(
         default_factory=dict[str, "tuple[array[int], array[int]]"]
     )
     vectors: VectorTable = field(default_factory=VectorTable)
     terms: int = 0
+    memo: dict[str, Any] = field(default_factory=dict[str, Any])  # see `Candidates`
 
     def tick(self, now: datetime) -> None:
         """Advance the clock: strictly, even when the wall clock stalls or steps back."""
@@ -90,6 +122,8 @@ class TenantTable:
         self.rows.append(row)
         self.by_id[new.id] = index
         self.by_seq[row.seq] = index
+        self.memo = {}
+        self.seqs.append(row.seq)
         self.session_codes.append(self._join_session(new.session_id, index))
         self.lengths.append(len(new.terms))
         self.occurred.append(new.occurred_at.timestamp())

@@ -112,15 +112,16 @@ class InProcessEpisodes(EpisodeStore):
         n = len(table.rows)
         found = {term: posting for term in query.terms if (posting := table.posting(term)) is not None}
         everything = Candidates(
-            seqs=np.fromiter((row.seq for row in table.rows), np.int64, n),
-            sessions=np.array(table.session_codes, dtype=np.int64),
-            lengths=np.array(table.lengths, dtype=np.float64),
-            occurred=np.array(table.occurred, dtype=np.float64),
+            seqs=table.seqs.view(),
+            sessions=table.session_codes.view(),
+            lengths=table.lengths.view(),
+            occurred=table.occurred.view(),
             cosine=None if query.vector is None else table.vectors.cosines(query.vector, n),
             postings=found,
             documents=n,
             terms=table.terms,
             frequencies={term: len(at) for term, (at, _) in found.items()},
+            memo=table.memo,
         )
         if not query.filters:
             return everything
