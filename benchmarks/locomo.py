@@ -2,19 +2,19 @@
 
     python benchmarks/locomo.py [--data ../shared/data/locomo] [--postgres DSN]
 
-Every turn of a conversation is one episode of its user: "Speaker: text", its session, and when that took place.
-Every question is recalled with `limit=50`. Evidence recall at k is the share of the annotated evidence turns
-among the first k, averaged over the questions; there is no language model anywhere. All of it goes through the
-public interface, in process and on PostgreSQL, with the vectors of the data (all-MiniLM-L6-v2):
+Every turn of a conversation is one episode of its user: "Speaker: text", its session, and when that took
+place. Every question is recalled with `limit=50`. Evidence recall at k is the share of the annotated evidence
+turns among the first k, averaged over the questions; there is no language model anywhere. All of it goes
+through the public interface, in process and on PostgreSQL, with the vectors of the data (all-MiniLM-L6-v2):
 
     ours                the defaults
     without embedder    words and context only
     cosine only         the same memory with every other weight at 0: what most memory systems do
     cosine, by numpy    the same, computed from the vectors without this package: the floor
 
-What the ranking consists of was chosen while looking at these conversations (its weights are round values on a
-plateau): expect a little less of others. LoCoMo: Maharana et al. 2024, CC BY-NC 4.0. The data is read from where
-it is and never copied.
+What the ranking consists of was chosen while looking at these conversations (its weights are round values on
+a plateau): expect a little less of others. LoCoMo: Maharana et al. 2024, CC BY-NC 4.0. The data is read from
+where it is and never copied.
 """
 
 import argparse

@@ -6,8 +6,8 @@ The floor is raw asyncpg at its best: a pool of 16 that never resets a session, 
 episode that advances the tenant's clock row, stores the episode with its terms and stores its vector, in the
 same tables with the same indexes. It is given everything ready made: terms, digest, the vector in pgvector's
 binary format. "Usual" is the same statement as it is mostly written: the pool as it comes, the vector as a
-list of floats. `remember` is given the text, and an embedder that looks vectors up: checking, analysing, hashing,
-embedding and batching are in its time.
+list of floats. `remember` is given the text, and an embedder that looks vectors up: checking, analysing,
+hashing, embedding and batching are in its time.
 
 Three loads: one task; 64 tasks on one tenant; 64 tasks that go round 64 tenants.
 """
