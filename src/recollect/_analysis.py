@@ -19,6 +19,7 @@ from typing import Final
 import Stemmer
 
 TERM_LENGTH: Final = 64
+LONG_TEXT: Final = 20_000  # characters from which on to analyse in a worker thread: about 3 ms
 CACHED_STEMS: Final = 20_000
 
 # The English stop words of PostgreSQL (src/backend/snowball/stopwords/english.stop).

@@ -15,6 +15,9 @@ MAX_DEPTH = 32
 MAX_INTEGER = 2**53 - 1
 """Largest integer that every JSON reader returns unchanged."""
 
+MAX_FILTER_BYTES = 8_192
+"""JSON of one value that a filter compares with."""
+
 TimeRange = tuple[datetime | None, datetime | None]
 
 
@@ -103,7 +106,7 @@ def check_mode(value: object) -> Mode:
 
 def check_json(field: str, value: object, *, limit: int) -> str:
     """Return `value` as JSON text if it comes back equal from there."""
-    _check_json(field, value, depth=1)
+    _check_json(field, value, depth=1, budget=[limit])
     text = _json.dumps(value)
     if len(text.encode()) > limit:
         raise InvalidInput(field, f"longer than {limit} bytes of JSON")
@@ -117,7 +120,11 @@ def check_object(field: str, value: object, *, limit: int) -> str:
     return check_json(field, cast("object", value), limit=limit)
 
 
-def _check_json(field: str, value: object, *, depth: int) -> None:
+def _check_json(field: str, value: object, *, depth: int, budget: list[int]) -> None:
+    # A value takes a byte of JSON at least. Counting them ends the walk through a list of shared lists.
+    budget[0] -= 1
+    if budget[0] < 0:
+        raise InvalidInput(field, "has more values than bytes of JSON are allowed")
     match value:
         case None | bool():
             return
@@ -132,22 +139,25 @@ def _check_json(field: str, value: object, *, depth: int) -> None:
         case list() | dict():
             if depth > MAX_DEPTH:
                 raise InvalidInput(field, f"is deeper than {MAX_DEPTH}, or contains itself")
-            _check_container(field, cast("list[object] | dict[object, object]", value), depth=depth)
+            container = cast("list[object] | dict[object, object]", value)
+            _check_container(field, container, depth=depth, budget=budget)
         case _:
             raise InvalidInput(field, f"contains {type(value).__name__}, which is not JSON")
 
 
-def _check_container(field: str, value: list[object] | dict[object, object], *, depth: int) -> None:
+def _check_container(
+    field: str, value: list[object] | dict[object, object], *, depth: int, budget: list[int]
+) -> None:
     if isinstance(value, list):
         for i, item in enumerate(value):
-            _check_json(f"{field}[{i}]", item, depth=depth + 1)
+            _check_json(f"{field}[{i}]", item, depth=depth + 1, budget=budget)
         return
     for key, item in value.items():
         # A key is the user's text, so the path in the message stops here.
         if not isinstance(key, str):
             raise InvalidInput(field, f"has a key that is {type(key).__name__}, not a string")
         _check_characters(field, key)
-        _check_json(field, item, depth=depth + 1)
+        _check_json(field, item, depth=depth + 1, budget=budget)
 
 
 def check_where(field: str, value: object) -> dict[tuple[str, ...], Any]:
@@ -156,12 +166,14 @@ def check_where(field: str, value: object) -> dict[tuple[str, ...], Any]:
         return {}
     if not isinstance(value, Mapping):
         raise InvalidInput(field, f"expected a mapping of dotted paths, got {type(value).__name__}")
+    if len(cast("Mapping[object, object]", value)) > MAX_DEPTH:
+        raise InvalidInput(field, f"has more than {MAX_DEPTH} conditions")
     where: dict[tuple[str, ...], Any] = {}
     for path, expected in cast("Mapping[object, object]", value).items():
         names = tuple(check_id(f"{field} path", path).split("."))
         if not all(names) or len(names) > MAX_DEPTH:
             raise InvalidInput(field, "has a path with an empty part, or too many parts")
-        _check_json(field, expected, depth=1)
+        check_json(field, expected, limit=MAX_FILTER_BYTES)
         if isinstance(expected, dict) and any(
             key.startswith("$") for key in cast("dict[str, object]", expected)
         ):

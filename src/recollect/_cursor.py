@@ -20,6 +20,11 @@ def sealed(position: int | str, *query: object) -> str:
     return urlsafe_b64encode(tag + payload).decode()
 
 
+def _is_place(position: int | str) -> bool:
+    """Whether a store can look for it: the tag is no secret, so anybody can seal anything."""
+    return 0 <= position < 2**63 if isinstance(position, int) else "\0" not in position
+
+
 def opened(cursor: object, kind: type[P], *query: object) -> P | None:
     """Return the position of a cursor, None for none.
 
@@ -34,7 +39,7 @@ def opened(cursor: object, kind: type[P], *query: object) -> P | None:
         payload = urlsafe_b64decode(cursor.encode("ascii"))[_TAG:]
         position = _json.loads(payload.decode())
         # Sealing again shows whether it is one of ours, to the last character.
-        if type(position) is kind and sealed(position, *query) == cursor:
+        if type(position) is kind and sealed(position, *query) == cursor and _is_place(position):
             return position
     except (ValueError, RecursionError):
         raise InvalidInput("cursor", "is not a cursor; pass one back as it was given") from None

@@ -34,7 +34,10 @@ class Embedding:
     """
 
     def __init__(self, embedder: Embedder, *, cached: int, chunk_chars: int) -> None:
-        if type(embedder.model) is not str or not embedder.model:
+        if not all(hasattr(embedder, name) for name in ("model", "dimensions", "embed")):
+            msg = "an embedder has `model`, `dimensions` and `embed`; recollect.embedders wraps a function"
+            raise ConfigurationError(msg)
+        if type(embedder.model) is not str or not embedder.model.isprintable() or not embedder.model:
             msg = "the embedder's `model` must be a non-empty string"
             raise ConfigurationError(msg)
         if type(embedder.dimensions) is not int or not 1 <= embedder.dimensions <= 16_000:

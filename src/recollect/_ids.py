@@ -1,5 +1,15 @@
 import os
 import time
+from hashlib import blake2b
+
+
+def derived(first: str, position: int) -> str:
+    """Return the id of an item of a batch from that of its first: a UUID version 8 (RFC 9562).
+
+    So that a batch that is repeated with its first id is the same batch.
+    """
+    digest = blake2b(f"{first}\0{position}".encode(), digest_size=16).digest()
+    return _uuid(int.from_bytes(digest), version=8)
 
 
 def uuid7() -> str:
@@ -8,7 +18,11 @@ def uuid7() -> str:
     Ids made later sort later, to the millisecond, which keeps index pages of new rows together.
     """
     value = (time.time_ns() // 1_000_000) << 80 | int.from_bytes(os.urandom(10))
-    value = value & ~(0xF << 76) | 0x7 << 76  # version
+    return _uuid(value, version=7)
+
+
+def _uuid(value: int, *, version: int) -> str:
+    value = value & ~(0xF << 76) | version << 76
     value = value & ~(0x3 << 62) | 0x2 << 62  # variant
     digits = f"{value:032x}"
     return f"{digits[:8]}-{digits[8:12]}-{digits[12:16]}-{digits[16:20]}-{digits[20:]}"

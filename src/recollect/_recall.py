@@ -2,11 +2,13 @@
 
 import math
 from collections.abc import Mapping
+from itertools import islice
 from typing import TYPE_CHECKING
 
 import anyio
+from anyio import to_thread
 
-from ._analysis import analyze
+from ._analysis import LONG_TEXT, analyze
 from ._composition import Composition, Scope
 from ._dates import named_dates
 from ._deadline import half_of_the_rest
@@ -18,6 +20,13 @@ from .types import Episode, Mode, Recollection, Signals
 
 if TYPE_CHECKING:
     from .stores import Floats, Vectors
+
+
+MAX_TERMS = 64
+"""Terms of a query that are looked up, the first ones: each costs a pass over the tenant's words."""
+
+MANY = 10_000
+"""Candidates from which on they are ranked in a worker thread: about 5 ms."""
 
 
 async def recall(
@@ -36,13 +45,16 @@ async def recall(
         found = await store.newest(tenant, filters, limit=limit)
         hits = [Recollection(episode=episode, score=0.0, signals=Signals()) for episode in found]
     else:
-        terms = _terms(text, mode, composition.language)
+        terms = await _terms(text, mode, composition.language)
         query = Query(terms, await _vector(composition, text, mode), filters)
         if not query.terms and query.vector is None:
             return ()
         candidates = await store.candidates(tenant, query)
         wanted = limit if composition.reranker is None else max(limit, composition.limits.reranked)
-        ranking, lexical = _ranked(composition, query, candidates, wanted)
+        if len(candidates.seqs) > MANY:
+            ranking, lexical = await to_thread.run_sync(_ranked, composition, query, candidates, wanted)
+        else:
+            ranking, lexical = _ranked(composition, query, candidates, wanted)
         episodes = await store.by_seq(tenant, candidates.seqs[ranking.order].tolist())
         hits = _recollections(candidates, ranking, lexical, episodes)
         if composition.reranker is not None and hits:
@@ -53,10 +65,18 @@ async def recall(
     return tuple(hit.model_copy(update={"neighbours": beside.get(hit.episode.seq, ())}) for hit in hits)
 
 
-def _terms(text: str, mode: Mode, language: str) -> tuple[str, ...]:
+async def _terms(text: str, mode: Mode, language: str) -> tuple[str, ...]:
     if mode == "semantic":
         return ()
-    return tuple(dict.fromkeys([*analyze(text, language), *named_dates(text)]))
+    if len(text) > LONG_TEXT:
+        found = await to_thread.run_sync(_analysed, text, language)
+    else:
+        found = _analysed(text, language)
+    return tuple(islice(dict.fromkeys(found), MAX_TERMS))
+
+
+def _analysed(text: str, language: str) -> list[str]:
+    return [*named_dates(text), *analyze(text, language)]
 
 
 async def _vector(composition: Composition, text: str, mode: Mode) -> "Vectors | None":

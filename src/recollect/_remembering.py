@@ -11,12 +11,12 @@ from anyio import to_thread
 from anyio.lowlevel import checkpoint
 
 from . import _json
-from ._analysis import analyze
+from ._analysis import LONG_TEXT, analyze
 from ._checks import check_instant, check_json, check_object, check_optional_id, check_text
 from ._composition import Composition, Scope
 from ._dates import date_terms
 from ._deadline import half_of_the_rest
-from ._ids import uuid7
+from ._ids import derived, uuid7
 from .errors import DeadlineExceeded, InvalidInput, OutcomeUnknown, RecollectError
 from .stores import NewEpisode, Write
 from .types import EmbeddingState, Episode, EpisodeDraft, Limits, text_of
@@ -25,9 +25,6 @@ if TYPE_CHECKING:
     from .stores import Vectors
 
 Embed = Literal["now", "later"]
-
-LONG_TEXT = 20_000
-"""Characters from which on a text is analysed in a worker thread: about 3 ms."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,11 +58,14 @@ async def remember(
         terms = await _analysed(composition, texts)
         vectors = await _embedded(composition, texts, embed)
         unembedded: EmbeddingState = "none" if composition.embedding is None else "pending"
+        # Every id follows from the first, so that `OutcomeUnknown.key` is enough to repeat a batch.
+        first = checked[0].draft.id or uuid7()
         episodes: list[NewEpisode] = []
         for each, words, found in zip(checked, terms, vectors, strict=True):
             if episodes:
                 await checkpoint()  # a thousand drafts must not hold up the loop, nor must their hashes
-            episodes.append(_new(each, scope, words, now, vectors=found, unembedded=unembedded))
+            id = each.draft.id or (derived(first, len(episodes)) if episodes else first)
+            episodes.append(_new(id, each, scope, words, now, vectors=found, unembedded=unembedded))
         write.episodes = tuple(episodes)
         return await composition.writes.submit(write)
     raise AssertionError  # the block returns, or `late` has raised
@@ -126,6 +126,7 @@ async def _analysed(composition: Composition, texts: Sequence[str]) -> Sequence[
 
 
 def _new(
+    id: str,
     checked: _Checked,
     scope: Scope,
     terms: Sequence[str],
@@ -136,7 +137,7 @@ def _new(
 ) -> NewEpisode:
     draft, occurred_at = checked.draft, checked.occurred_at or now
     return NewEpisode(
-        id=draft.id or uuid7(),
+        id=id,
         digest=_digest(checked, scope),
         session_id=checked.session_id,
         agent_id=scope.agent_id,
@@ -160,8 +161,8 @@ def _digest(checked: _Checked, scope: Scope) -> bytes:
         checked.session_id,
         scope.agent_id,
         None if checked.occurred_at is None else checked.occurred_at.isoformat(),
-        _json.loads(checked.metadata),
-        None if checked.transcript is None else _json.loads(checked.transcript),
+        draft.metadata or {},
+        draft.transcript,
     ]
     return blake2b(_json.canonical(passed), digest_size=16).digest()
 

@@ -7,7 +7,8 @@ from typing import TYPE_CHECKING, Literal
 
 from anyio import to_thread
 
-from ._clock import Clock, utc_now
+from ._clock import Clock, aware, utc_now
+from ._deadline import bounded
 from .errors import ConfigurationError
 from .types import Limits, RecallWeights
 
@@ -61,18 +62,21 @@ async def open_memory(
     await to_thread.run_sync(_load, "inprocess" if postgres is None else "postgres")
     from .memory import Memory
 
+    now = utc_now if clock is None else aware(clock)
     async with AsyncExitStack() as stack:
         archive: Archive
         if postgres is None:
             from .inprocess import InProcessArchive
 
-            archive = InProcessArchive(clock=clock or utc_now)
+            archive = InProcessArchive(clock=now)
         else:
             from .postgres import open_postgres
 
-            archive = await stack.enter_async_context(
-                open_postgres(postgres, schema=schema, migrations=migrate, deadline=deadline, clock=clock)
+            theirs = None if clock is None else now
+            opening = open_postgres(
+                postgres, schema=schema, migrations=migrate, deadline=deadline, clock=theirs
             )
+            archive = await stack.enter_async_context(opening)
         memory = Memory(
             archive=archive,
             namespace=namespace,
@@ -82,14 +86,17 @@ async def open_memory(
             weights=weights,
             language=language,
             deadline=deadline,
-            clock=clock or utc_now,
+            clock=now,
         )
         if embedder is not None:
-            await archive.adopt_embedder(
-                embedder.model, embedder.dimensions, reembed=on_embedding_mismatch == "reembed"
-            )
+            await _adopt(archive, embedder, deadline, reembed=on_embedding_mismatch == "reembed")
         stack.callback(memory.close)
         yield memory
+
+
+async def _adopt(archive: "Archive", embedder: "Embedder", deadline: float | None, *, reembed: bool) -> None:
+    with bounded(None if reembed else deadline):  # to drop all vectors may take long
+        await archive.adopt_embedder(embedder.model, embedder.dimensions, reembed=reembed)
 
 
 def _load(backend: str) -> None:

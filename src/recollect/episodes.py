@@ -88,7 +88,7 @@ class Episodes:
         An episode that fails again stays pending. Not bounded by the deadline.
 
         Args:
-            limit: episodes to try, 1..1000.
+            limit: episodes to embed, 1..1000; those that fail are passed over, each is tried once.
 
         Raises:
             ConfigurationError: there is no embedder.
@@ -99,13 +99,16 @@ class Episodes:
             msg = "embed_pending needs an embedder; give one to open_memory"
             raise ConfigurationError(msg)
         tenant = self._scope.tenant
+        done = after = 0
         async with self._composition.tenants.lease(tenant):
-            waiting = await self._store.unembedded(tenant, limit=limit)
-            found: dict[int, Vectors | None] = {}
-            await embed_all(
-                self._composition,
-                {episode.seq: text_of(episode.input, episode.output) for episode in waiting},
-                found,
-            )
-            ready = {seq: vectors for seq, vectors in found.items() if vectors is not None}
-            return await self._store.set_vectors(tenant, ready)
+            while done < limit:
+                waiting = await self._store.unembedded(tenant, after=after, limit=limit - done)
+                if not waiting:
+                    break
+                after = waiting[-1].seq
+                found: dict[int, Vectors | None] = {}
+                texts = {episode.seq: text_of(episode.input, episode.output) for episode in waiting}
+                await embed_all(self._composition, texts, found)
+                ready = {seq: vectors for seq, vectors in found.items() if vectors is not None}
+                done += await self._store.set_vectors(tenant, ready)
+        return done

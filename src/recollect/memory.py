@@ -1,6 +1,8 @@
+import math
+
 from ._analysis import languages
 from ._checks import check_count, check_id, check_optional_id
-from ._clock import Clock, utc_now
+from ._clock import Clock, aware, utc_now
 from ._composition import Composition, Scope, TenantState, group_commit
 from ._cursor import opened, sealed
 from ._embedding import Embedding
@@ -57,6 +59,7 @@ class Memory:
         if language not in languages():
             msg = f"unknown language {language!r}; known are {', '.join(sorted(languages()))}"
             raise ConfigurationError(msg)
+        _check_parts(limits, weights, deadline, clock, reranker)
         self._namespace = check_id("namespace", namespace)
         embedding = None
         if embedder is not None:
@@ -69,7 +72,7 @@ class Memory:
             limits=limits,
             weights=weights,
             language=language,
-            clock=clock,
+            clock=clock if clock is utc_now else aware(clock),
             deadline=deadline,
             writes=group_commit(archive),
         )
@@ -137,3 +140,18 @@ class Memory:
             transactions=writes.flushes,
             writes=writes.items,
         )
+
+
+def _check_parts(limits: object, weights: object, deadline: object, clock: object, reranker: object) -> None:
+    """Refuse at once what would fail with the first call."""
+    if not isinstance(limits, Limits) or not isinstance(weights, RecallWeights):
+        msg = "limits must be a Limits, weights a RecallWeights"
+        raise ConfigurationError(msg)
+    if deadline is not None and not (
+        isinstance(deadline, int | float) and not isinstance(deadline, bool) and 0 < deadline < math.inf
+    ):
+        msg = f"deadline must be a positive number of seconds, or None for no bound, got {deadline!r}"
+        raise ConfigurationError(msg)
+    if not callable(clock) or not (reranker is None or callable(reranker)):
+        msg = "clock and reranker must be callable"
+        raise ConfigurationError(msg)

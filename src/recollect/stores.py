@@ -162,7 +162,8 @@ class EpisodeStore(Protocol):
         """Store several writes; return for each the stored episodes, or why it was refused.
 
         Each write is atomic and has its own outcome. In a write, an episode whose id is stored
-        with the same digest is left alone and returned as it is stored.
+        with the same digest is left alone and returned as it is stored. Vectors of another embedder
+        than the archive's are not stored, their episode is left pending.
 
         Each new episode gets the tenant's next `seq` and a `recorded_at` later than any before,
         in the order of its write. Writes of one call are concurrent: none of them is first.
@@ -210,8 +211,8 @@ class EpisodeStore(Protocol):
         """Look at every episode that passes the filters. Never truncated, never approximate."""
         ...
 
-    async def unembedded(self, tenant: Tenant, *, limit: int) -> Sequence[Episode]:
-        """Return the oldest `limit` episodes whose `embedding_state` is not ready."""
+    async def unembedded(self, tenant: Tenant, *, after: int = 0, limit: int) -> Sequence[Episode]:
+        """Return the oldest `limit` episodes with `seq > after` whose `embedding_state` is not ready."""
         ...
 
     async def set_vectors(self, tenant: Tenant, vectors: "Mapping[int, Vectors]") -> int:

@@ -113,8 +113,8 @@ class RecallWeights:
     def __post_init__(self) -> None:
         for f in fields(self):
             value = getattr(self, f.name)
-            if not (math.isfinite(value) and value >= 0):
-                msg = f"RecallWeights.{f.name} must be finite and >= 0, got {value}"
+            if type(value) not in (int, float) or not (math.isfinite(value) and value >= 0):
+                msg = f"RecallWeights.{f.name} must be a finite number >= 0, got {value!r}"
                 raise ConfigurationError(msg)
         if self.recency_half_life == 0 or self.passage > 1 or self.bm25_b > 1:
             msg = "need recency_half_life > 0, passage <= 1 and bm25_b <= 1"

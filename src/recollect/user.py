@@ -158,7 +158,8 @@ class UserMemory:
         """Store several exchanges in one transaction: all of them, or none.
 
         Args:
-            drafts: a list or tuple, at most `Limits.max_batch`, in the order to be kept.
+            drafts: a list or tuple, at most `Limits.max_batch`, in the order to be kept. Ids that are
+                not given follow from the first one's: a batch with that id again is the same batch.
             embed: as in `remember`.
 
         Returns:
@@ -167,6 +168,7 @@ class UserMemory:
         Raises:
             InvalidInput: names the index of the draft at fault; nothing was stored.
             EpisodeConflict: as in `remember`; nothing was stored.
+            OutcomeUnknown: call again with `error.key` as the id of the first draft.
         """
         return await remember(self._composition, self._scope, drafts, embed=embed, many=True)
 
@@ -189,7 +191,8 @@ class UserMemory:
         than `limit`, or none. Looks at the whole tenant, unless filtered.
 
         Args:
-            query: in plain words. Blank is the same as mode "recent".
+            query: in plain words. Blank is the same as mode "recent". Of a long text all the meaning
+                counts that one vector holds, and the first 64 words.
             limit: 1..1000.
             mode: "hybrid"; "semantic" or "lexical" for one leg; "recent" for the newest, unscored.
             time_range: half-open range of `occurred_at`, each side aware or None.

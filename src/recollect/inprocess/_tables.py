@@ -4,7 +4,7 @@ from array import array
 from bisect import bisect_right, insort
 from collections import Counter
 from collections.abc import Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 from itertools import islice
 from typing import TYPE_CHECKING, Any
@@ -73,6 +73,10 @@ class VectorTable:
         self._one_each = self._one_each and owner == used and len(vectors) == 1
         self._owners.extend([owner] * len(vectors))
 
+    def fits(self, vectors: "Vectors") -> bool:
+        """Whether they are as long as those before them: else they are of another embedder."""
+        return not self._owners or vectors.shape[1] == self._matrix.shape[1]
+
     def cosines(self, query: "Vectors", n: int) -> "Floats":
         """Return each episode's best cosine, shape (n,), NaN where it has no vector."""
         best: Floats = np.full(n, np.nan)
@@ -117,7 +121,12 @@ class TenantTable:
 
     def add(self, new: NewEpisode, now: datetime) -> Row:
         self.tick(now)
-        row = Row(new, self.tx, self.at, new.embedding_state)
+        state: EmbeddingState = new.embedding_state
+        vectors = new.vectors
+        if vectors is not None and not self.vectors.fits(vectors):
+            state, vectors = "pending", None
+        # Terms and vectors are kept in columns, once.
+        row = Row(replace(new, terms=(), vectors=None), self.tx, self.at, state)
         index = len(self.rows)
         self.rows.append(row)
         self.by_id[new.id] = index
@@ -132,8 +141,8 @@ class TenantTable:
             at, counts = self.postings.setdefault(term, (array("q"), array("q")))
             at.append(index)
             counts.append(count)
-        if new.vectors is not None:
-            self.vectors.add(index, new.vectors)
+        if vectors is not None:
+            self.vectors.add(index, vectors)
         return row
 
     def _join_session(self, session_id: str | None, index: int) -> int:

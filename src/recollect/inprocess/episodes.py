@@ -1,3 +1,4 @@
+from bisect import bisect_left
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from datetime import datetime
 from itertools import islice
@@ -128,10 +129,12 @@ class InProcessEpisodes(EpisodeStore):
         keep = np.fromiter((_passes(row, query.filters) for row in table.rows), np.bool_, n)
         return everything.only(keep)
 
-    async def unembedded(self, tenant: Tenant, *, limit: int) -> Sequence[Episode]:
+    async def unembedded(self, tenant: Tenant, *, after: int = 0, limit: int) -> Sequence[Episode]:
         await checkpoint()
         table = self._tables.get(tenant)
-        rows = () if table is None else (row for row in table.rows if row.state != "ready")
+        rows = (
+            () if table is None else (row for row in table.rows if row.seq > after and row.state != "ready")
+        )
         return [_episode(tenant, row) for row in islice(rows, limit)]
 
     async def set_vectors(self, tenant: Tenant, vectors: "Mapping[int, Vectors]") -> int:
@@ -142,7 +145,7 @@ class InProcessEpisodes(EpisodeStore):
         changed = 0
         for seq, matrix in vectors.items():
             index = table.by_seq.get(seq)
-            if index is not None and table.rows[index].state != "ready":
+            if index is not None and table.rows[index].state != "ready" and table.vectors.fits(matrix):
                 table.vectors.add(index, matrix)
                 table.rows[index].state = "ready"
                 changed += 1
@@ -169,6 +172,8 @@ def _passes(row: Row, filters: Filters) -> bool:
 
 
 def _matches(metadata: str, filters: Filters) -> bool:
+    if metadata == "{}":
+        return False
     value = _json.loads(metadata)
     for path, expected in filters.where.items():
         exists, found = _json.at_path(value, path)
@@ -181,7 +186,7 @@ def _beside(table: TenantTable, episode: Episode, distance: int) -> Iterator[Epi
     if episode.session_id is None or episode.id not in table.by_id:
         return
     members = table.by_session[episode.session_id]
-    middle = members.index(table.by_id[episode.id])
+    middle = bisect_left(members, table.by_id[episode.id])
     for position in range(max(middle - distance, 0), min(middle + distance + 1, len(members))):
         if position != middle:
             yield _episode(table.tenant, table.rows[members[position]])

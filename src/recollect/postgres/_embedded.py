@@ -1,3 +1,4 @@
+import threading
 import warnings
 from collections.abc import AsyncGenerator, Callable
 from contextlib import asynccontextmanager, suppress
@@ -29,6 +30,10 @@ def load_server() -> "Callable[..., PostgresServer]":
     return get_server
 
 
+_ONE_AT_A_TIME = threading.Lock()
+"""The wheel's own lock holds off other processes, but not other threads of this one."""
+
+
 def _start(where: str) -> "PostgresServer":
     path = Path(where).expanduser().resolve()
     try:
@@ -46,7 +51,8 @@ def _start(where: str) -> "PostgresServer":
         msg = f"{path} holds something else than a PostgreSQL; give the data a directory of its own"
         raise ConfigurationError(msg)
     try:
-        return get_server(path).__enter__()
+        with _ONE_AT_A_TIME:
+            return get_server(path).__enter__()
     except Exception as exc:  # boundary to other code: it raises whatever its subprocesses ran into
         msg = f"the embedded PostgreSQL did not start; its log is {path / 'log'}"
         raise StoreUnavailable(msg) from exc
@@ -62,7 +68,8 @@ def _is_taken(path: Path) -> bool:
 
 
 def _stop(server: "PostgresServer") -> None:
-    server.__exit__(None, None, None)
+    with _ONE_AT_A_TIME:
+        server.__exit__(None, None, None)
 
 
 @asynccontextmanager

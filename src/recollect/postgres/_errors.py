@@ -18,6 +18,11 @@ BROKEN = (*LOST, asyncpg.PostgresError)
 
 _BY_STATE: tuple[tuple[str, type[RecollectError], str], ...] = (
     # The first prefix of the SQLSTATE that matches wins.
+    (
+        "22000",
+        ConfigurationError,
+        "the archive was embedded anew with other dimensions; open it with that model",
+    ),
     ("25006", StoreUnavailable, "PostgreSQL is read-only here; connect to the primary"),
     ("26000", ConfigurationError, _POOLER),
     ("42P05", ConfigurationError, _POOLER),

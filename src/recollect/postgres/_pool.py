@@ -14,6 +14,12 @@ from ._errors import BROKEN, is_retryable, translated
 
 T = TypeVar("T")
 
+BEGIN = """
+begin isolation level read committed;
+set local idle_in_transaction_session_timeout = '10s';
+"""
+"""A process that is stopped in the middle must not hold a tenant's clock row for ever."""
+
 GRACE = 0.3
 """Seconds a finaliser (rollback, release, close) may outlive a cancellation; then the connection is cut."""
 
@@ -55,7 +61,7 @@ class Postgres:
 
         async def once() -> T:
             async with self._connection() as conn:
-                await conn.execute("begin isolation level read committed")
+                await conn.execute(BEGIN)
                 result = await work(conn)
                 attempt.sent = True
                 await conn.execute("commit")

@@ -5,8 +5,8 @@ from collections.abc import Mapping
 from importlib.resources import files
 
 EPISODE = (
-    "seq, id, session_id, agent_id, input, output, occurred_at, recorded_at, metadata, transcript,"
-    " embedding_state"
+    "seq, id, session_id, agent_id, input, output, occurred_at, recorded_at,"
+    " metadata::text as metadata, transcript::text as transcript, embedding_state"
 )
 """The columns that a read returns."""
 

@@ -8,7 +8,7 @@ from .._loop import require_asyncio
 from ..errors import ConfigurationError, EmbeddingMismatch
 from ..stores import Archive, Directory
 from ._embedded import open_embedded
-from ._migrations import check, migrate, vector_schema
+from ._migrations import check, migrate, pending, vector_schema
 from ._pool import Connection, Pool, Postgres, open_pool
 from ._sql import statements
 from .episodes import PostgresEpisodes
@@ -51,18 +51,23 @@ class PostgresArchive(Archive):
     async def adopt_embedder(self, model: str, dimensions: int, *, reembed: bool) -> None:
         given = (model, dimensions)
 
-        async def work(conn: Connection) -> None:
-            row = await conn.fetchrow(self._sql["embedder"], model, dimensions)
-            stored = given if row is None else (row["model"], row["dimensions"])
-            if stored == given:
-                return
-            if not reembed:
-                raise EmbeddingMismatch(stored, given)
+        async def replace(conn: Connection) -> None:
+            # Waits for writes in flight and holds off the next ones, which then see the new model.
+            await conn.execute(self._sql["stop_writes"])
             await conn.execute(self._sql["replace_embedder"], model, dimensions)
             await conn.execute(self._sql["drop_vectors"])
             await conn.execute(self._sql["make_pending"])
 
-        await self._postgres.transaction(work)
+        row = await self._postgres.fetchrow(self._sql["embedder"])
+        if row is None:
+            await self._postgres.fetch(self._sql["record_embedder"], model, dimensions)
+            row = await self._postgres.fetchrow(self._sql["embedder"])
+        stored = given if row is None else (row["model"], row["dimensions"])
+        if stored != given:
+            if not reembed:
+                raise EmbeddingMismatch(stored, given)
+            await self._postgres.transaction(replace)
+        self._episodes.embedder = given
 
 
 class PostgresDirectory(Directory):
@@ -123,11 +128,13 @@ async def open_postgres(
     Raises:
         ConfigurationError: not on asyncio; wrong DSN, password or schema name.
         SchemaError: the tables are older or newer than this version reads.
-        StoreUnavailable: the server did not answer.
+        StoreUnavailable, DeadlineExceeded: the server did not answer.
     """
     check_schema(schema)
     async with open_server(where) as (postgres, embedded):
-        if migrations == "auto" or (migrations is None and embedded):
+        with bounded(deadline):
+            behind = bool(await pending(postgres, schema))
+        if behind and (migrations == "auto" or (migrations is None and embedded)):
             await migrate(postgres, schema)
         with bounded(deadline):
             await check(postgres, schema)

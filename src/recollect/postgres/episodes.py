@@ -13,7 +13,7 @@ from .. import _json
 from .._together import both
 from ..errors import Conflict, EpisodeConflict, OutcomeUnknown, RecollectError, TryLater
 from ..stores import Candidates, EpisodeStore, Filters, NewEpisode, Query, Write
-from ..types import Episode, Session, Tenant
+from ..types import EmbeddingState, Episode, Session, Tenant
 from ._errors import ConnectionLost
 from ._pool import Connection, Postgres
 from ._sql import statements
@@ -26,8 +26,8 @@ if TYPE_CHECKING:
 Identity = tuple[str, str]
 """Tenant key and episode id."""
 
-Stored = Mapping[Identity, tuple[int, datetime]]
-"""`seq` and `recorded_at` of the episodes that a statement has stored."""
+Stored = Mapping[Identity, tuple[int, datetime, EmbeddingState]]
+"""What the database gave to the episodes that a statement has stored: number, instant, state."""
 
 Taken = Mapping[Identity, asyncpg.Record]
 """What is stored under ids that a statement left alone."""
@@ -49,6 +49,8 @@ class PostgresEpisodes(EpisodeStore):
         self._postgres = postgres
         self._sql = statements("episodes", schema=schema, vector=vector)
         self._clock = clock
+        self.embedder: tuple[str | None, int | None] = (None, None)
+        """Model and dimensions that this process adopted: what else is in the archive then, is kept out."""
 
     async def append(self, writes: Sequence[Write]) -> Sequence[Outcome]:
         outcomes: dict[int, Outcome] = {}
@@ -66,7 +68,7 @@ class PostgresEpisodes(EpisodeStore):
 
     async def _append_together(self, batch: "_Batch") -> Mapping[int, Outcome]:
         try:
-            stored = _stored(await self._postgres.fetch(self._sql["append"], *batch.arguments(self._now())))
+            stored = _stored(await self._postgres.fetch(self._sql["append"], *self._arguments(batch)))
         except ConnectionLost:
             return {id(write): OutcomeUnknown(write.episodes[0].id) for write in batch.writes}
         except TryLater as exc:
@@ -84,7 +86,7 @@ class PostgresEpisodes(EpisodeStore):
         batch.admits(write)
 
         async def work(conn: Connection) -> Outcome:
-            stored = _stored(await conn.fetch(self._sql["append"], *batch.arguments(self._now())))
+            stored = _stored(await conn.fetch(self._sql["append"], *self._arguments(batch)))
             missing = batch.without(stored)
             taken: Taken = {}
             if missing:
@@ -101,8 +103,9 @@ class PostgresEpisodes(EpisodeStore):
         except (Conflict, TryLater) as exc:
             return exc
 
-    def _now(self) -> datetime | None:
-        return None if self._clock is None else self._clock()
+    def _arguments(self, batch: "_Batch") -> Sequence[object]:
+        now = None if self._clock is None else self._clock()
+        return (*batch.arguments(now), *self.embedder)
 
     async def get(self, tenant: Tenant, id: str) -> Episode | None:
         row = await self._postgres.fetchrow(self._sql["get"], tenant.key, id)
@@ -157,8 +160,8 @@ class PostgresEpisodes(EpisodeStore):
         rows = await self._fetch_filtered("words", filters, tenant.key)
         return rows[0] if rows else None
 
-    async def unembedded(self, tenant: Tenant, *, limit: int) -> Sequence[Episode]:
-        rows = await self._postgres.fetch(self._sql["unembedded"], tenant.key, limit)
+    async def unembedded(self, tenant: Tenant, *, after: int = 0, limit: int) -> Sequence[Episode]:
+        rows = await self._postgres.fetch(self._sql["unembedded"], tenant.key, after, limit)
         return [_episode(tenant, row) for row in rows]
 
     async def set_vectors(self, tenant: Tenant, vectors: "Mapping[int, Vectors]") -> int:
@@ -166,7 +169,9 @@ class PostgresEpisodes(EpisodeStore):
             return 0
         places = [(seq, chunk) for seq, matrix in vectors.items() for chunk in range(len(matrix))]
         texts = spelled(np.concatenate(list(vectors.values())))
-        row = await self._postgres.fetchrow(self._sql["set_vectors"], tenant.key, *_columns(places, 2), texts)
+        row = await self._postgres.fetchrow(
+            self._sql["set_vectors"], tenant.key, *_columns(places, 2), texts, *self.embedder
+        )
         return 0 if row is None else row[0]
 
     async def _basis(self, tenant: Tenant) -> int:
@@ -229,7 +234,9 @@ def _columns(rows: Sequence[tuple[object, ...]], width: int) -> Sequence[Sequenc
 
 
 def _stored(rows: Sequence[asyncpg.Record]) -> Stored:
-    return {(row["tenant"], row["id"]): (row["seq"], row["recorded_at"]) for row in rows}
+    return {
+        (row["tenant"], row["id"]): (row["seq"], row["recorded_at"], row["embedding_state"]) for row in rows
+    }
 
 
 def _taken(rows: Sequence[asyncpg.Record]) -> Taken:
@@ -252,7 +259,9 @@ def _outcome(write: Write, stored: Stored, taken: Taken) -> Outcome:
     return tuple(episodes)
 
 
-def _fresh(tenant: Tenant, new: NewEpisode, seq: int, recorded_at: datetime) -> Episode:
+def _fresh(
+    tenant: Tenant, new: NewEpisode, seq: int, recorded_at: datetime, state: EmbeddingState
+) -> Episode:
     return Episode.model_construct(
         id=new.id,
         user_id=tenant.user_id,
@@ -265,7 +274,7 @@ def _fresh(tenant: Tenant, new: NewEpisode, seq: int, recorded_at: datetime) -> 
         recorded_at=recorded_at,
         metadata=_json.loads(new.metadata),
         transcript=None if new.transcript is None else _json.loads(new.transcript),
-        embedding_state=new.embedding_state,
+        embedding_state=state,
     )
 
 
@@ -305,7 +314,7 @@ def _condition(filters: Filters, *, first: int) -> tuple[str, Sequence[object]]:
             parts.append(f" and {column} {parameter(value)}")
     for path, expected in filters.where.items():
         found = " -> ".join(["metadata", *(f"{parameter(name)}::text" for name in path)])
-        parts.append(f" and ({found})::jsonb = {parameter(_json.dumps(expected))}::jsonb")
+        parts.append(f" and ({found})::jsonb = {parameter(_json.dumps(expected))}::text::jsonb")
     return "".join(parts), values
 
 

@@ -8,10 +8,13 @@ order by coalesce(user_id, '') limit $3
 select exists (select from {schema}.tenant where namespace = $1 and coalesce(user_id, '') > '')
 
 -- name: embedder
--- Record the first embedder; return the one that is stored.
-insert into {schema}.embedder (model, dimensions) values ($1, $2)
-on conflict (only_row) do update set model = embedder.model
-returning model, dimensions
+select model, dimensions from {schema}.embedder
+
+-- name: record_embedder
+insert into {schema}.embedder (model, dimensions) values ($1, $2) on conflict (only_row) do nothing
+
+-- name: stop_writes
+lock table {schema}.episode in share row exclusive mode
 
 -- name: replace_embedder
 update {schema}.embedder set model = $1, dimensions = $2

@@ -1,8 +1,14 @@
 -- name: append
 -- Everything of a batch in one statement, hence in one transaction and one round trip. It takes the
--- clock rows first, in sorted order, and reads nothing: an id that is taken is left out of the result.
+-- clock rows first, in sorted order, and reads no episode: an id that is taken is left out of the result.
 -- The numbers of a tenant's episodes count back from its clock: `back` is 0 for the newest.
-with clock as (
+-- JSON goes over as text: a codec of the caller's pool would encode it again.
+-- Vectors of an embedder that was replaced meanwhile stay out; $23 is null if none was adopted.
+with embedder as (
+    select $23::text is null or exists (
+        select from {schema}.embedder where model = $23 and dimensions = $24::int
+    ) as same
+), clock as (
     insert into {schema}.tenant as t (tenant, namespace, user_id, tx, at)
     select tenant, namespace, user_id, episodes, coalesce($5, clock_timestamp())
     from unnest($1::text[], $2::text[], $3::text[], $4::int[]) as given (tenant, namespace, user_id, episodes)
@@ -18,24 +24,27 @@ with clock as (
     )
     select
         tenant, clock.tx - back, id, digest, session_id, agent_id, input, output, occurred_at,
-        clock.at - back * interval '1 microsecond', metadata, transcript, embedding_state, terms
+        clock.at - back * interval '1 microsecond', metadata::json, transcript::json,
+        case when embedding_state = 'ready' and not same then 'pending' else embedding_state end, terms
     from unnest(
         $6::text[], $7::int[], $8::text[], $9::bytea[], $10::text[], $11::text[], $12::text[], $13::text[],
-        $14::timestamptz[], $15::json[], $16::json[], $17::text[], $18::bytea[]
+        $14::timestamptz[], $15::text[], $16::text[], $17::text[], $18::bytea[]
     ) as given (
         tenant, back, id, digest, session_id, agent_id, input, output, occurred_at, metadata, transcript,
         embedding_state, terms
     )
     join clock using (tenant)
+    cross join embedder
     on conflict (tenant, id) do nothing
-    returning tenant, id, seq, recorded_at
+    returning tenant, id, seq, recorded_at, embedding_state
 ), embedded as (
     insert into {schema}.episode_vector (tenant, seq, chunk, embedding)
     select tenant, seq, chunk, embedding::{vector}.vector
     from unnest($19::text[], $20::text[], $21::int[], $22::text[]) as given (tenant, id, chunk, embedding)
     join stored using (tenant, id)
+    where embedding_state = 'ready'
 )
-select tenant, id, seq, recorded_at from stored
+select tenant, id, seq, recorded_at, embedding_state from stored
 
 -- name: named
 select tenant, digest, {episode}
@@ -111,19 +120,22 @@ select
 from {schema}.episode_vector where tenant = $1
 
 -- name: unembedded
-select {episode} from {schema}.episode where tenant = $1 and embedding_state <> 'ready' order by seq limit $2
+select {episode} from {schema}.episode
+where tenant = $1 and seq > $2 and embedding_state <> 'ready' order by seq limit $3
 
 -- name: set_vectors
 -- The row of an episode is taken before its vectors are written: of two processes one finds it ready.
-with given as (
-    select seq, chunk, embedding::{vector}.vector
-    from unnest($2::bigint[], $3::int[], $4::text[]) as given (seq, chunk, embedding)
-), ready as (
+with ready as (
     update {schema}.episode e set embedding_state = 'ready'
     where tenant = $1 and seq = any($2::bigint[]) and embedding_state <> 'ready'
+    and ($5::text is null or exists (
+        select from {schema}.embedder where model = $5 and dimensions = $6::int
+    ))
     returning seq
 ), embedded as (
     insert into {schema}.episode_vector (tenant, seq, chunk, embedding)
-    select $1, seq, chunk, embedding from given join ready using (seq)
+    select $1, seq, chunk, embedding::{vector}.vector
+    from unnest($2::bigint[], $3::int[], $4::text[]) as given (seq, chunk, embedding)
+    join ready using (seq)
 )
 select count(*) from ready
