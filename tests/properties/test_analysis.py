@@ -124,6 +124,8 @@ def test_threads_agree() -> None:
         ("\u0939\u093f\u0928\u094d\u0926\u0940", ["\u0939\u093f\u0928\u094d\u0926\u0940"]),
         ("\U00020000\U00020001\U00020002", ["\U00020000\U00020001", "\U00020001\U00020002"]),
         ("\ud800abc\x00def", ["abc", "def"]),
+        ("\u01f0 J\u030c", ["\u01f0", "\u01f0"]),
+        ("x" * 61 + "ing" + "y" * 1000, ["x" * 61]),
     ],
 )
 def test_english(text: str, terms: list[str]) -> None:
@@ -136,6 +138,7 @@ def test_english(text: str, terms: list[str]) -> None:
         ("l'homme n'aime pas", "french", ["l", "homm", "n", "aim", "pas"]),
         ("die H\u00e4user the", "german", ["die", "haus", "the"]),
         ("\u043a\u043e\u0448\u043a\u0438", "russian", ["\u043a\u043e\u0448\u043a"]),
+        ("\u03b1\u03b3\u03b1", "greek", ["\u03b1\u03b3\u03b1"]),  # all suffix
     ],
 )
 def test_other_languages_have_their_stemmer_and_no_stop_words(

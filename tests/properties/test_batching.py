@@ -173,12 +173,13 @@ async def test_shielded_flush_outlives_the_cancellation_of_its_leader() -> None:
 async def test_unshielded_flush_ends_with_its_leader_and_the_others_are_led_again() -> None:
     gate = Gate()
     async with calling(Batcher(gate, shield=False)) as caller:
-        await caller.submit("a", "b", "c")
+        await caller.submit("a", "b", "c", "d")
         await caller.cancel("a")
+        await caller.submit("e")
         await caller.cancel("b")
         gate.open()
-    assert gate.batches == [["a"], ["b", "c"], ["c"]]
-    assert caller.outcomes == {"c": "did c"}
+    assert gate.batches == [["a"], ["b", "c", "d"], ["c", "d", "e"]]
+    assert caller.outcomes == {item: f"did {item}" for item in "cde"}
 
 
 async def test_lane_given_to_a_waiter_that_is_cancelled_at_once_goes_on_to_the_next() -> None:
