@@ -11,7 +11,7 @@ from recollect._cursor import opened, sealed
 
 anything = st.text(st.characters(exclude_categories=()), max_size=5)
 texts = st.text(st.characters(exclude_categories=("Cs",)))
-positions = st.integers(0, 2**63 - 1) | texts
+positions = st.integers(0, 2**63 - 1) | texts.filter(lambda text: "\0" not in text)
 queries = st.lists(st.none() | st.booleans() | st.integers(-9, 9) | texts, max_size=4).map(tuple)
 
 
@@ -75,6 +75,12 @@ def test_what_is_no_cursor_is_refused(text: str) -> None:
 def test_forged_payload_is_refused(payload: bytes) -> None:
     with pytest.raises(InvalidInput, match=r"^cursor: "):
         opened(urlsafe_b64encode(b"12345678" + payload).decode(), int, "episodes")
+
+
+@pytest.mark.parametrize("position", [-1, 2**63, 10**30, "\0", "user\0"])
+def test_position_where_no_store_can_look_is_refused_however_well_it_is_sealed(position: int | str) -> None:
+    with pytest.raises(InvalidInput, match=r"^cursor: "):
+        opened(sealed(position, "episodes"), type(position), "episodes")
 
 
 @pytest.mark.parametrize("cursor", [0, 1.5, True, b"abc", [], {}])

@@ -1,4 +1,4 @@
-"""Ids of our own: RFC 9562, version 7."""
+"""Ids of our own: RFC 9562, version 7 by the clock and version 8 by derivation."""
 
 import time
 from uuid import RFC_4122, UUID
@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from recollect._ids import uuid7
+from recollect._ids import derived, uuid7
 
 instants = st.integers(0, 2**48 - 1)
 
@@ -41,3 +41,17 @@ def test_ids_of_one_millisecond_differ_in_every_random_bit() -> None:
         varying |= id ^ ids[0]
     fixed = 0xF << 76 | 0x3 << 62  # version and variant
     assert varying == (1 << 80) - 1 & ~fixed
+
+
+@given(st.text(st.characters(exclude_categories=("Cs",))), st.integers(0, 1_000))
+def test_derived_id_is_a_canonical_uuid_and_always_the_same(first: str, position: int) -> None:
+    id = derived(first, position)
+    parsed = UUID(id)
+    assert str(parsed) == id
+    assert (parsed.version, parsed.variant) == (8, RFC_4122)
+    assert derived(first, position) == id
+
+
+def test_derived_ids_of_different_places_differ() -> None:
+    places = [(first, position) for first in ("a", "a0", "a\x001", "") for position in range(200)]
+    assert len({derived(*place) for place in places}) == len(places)
