@@ -114,6 +114,8 @@ def test_threads_agree() -> None:
         ("doesn\u2019t they\u2019ll Caroline\u2019s", ["carolin"]),
         ("rock'n'roll o'clock", ["rock", "n", "roll", "o", "clock"]),
         ("the `re` module isn`t", ["re", "modul", "isn"]),
+        ("the `re` module isn`t \u732b", ["re", "modul", "isn", "\u732b"]),
+        ("Acme\u2122", ["acmetm"]),
         ("caf\u00e9 cafe\u0301", ["caf\u00e9", "caf\u00e9"]),
         ("\uff11\uff12\uff13 \uff21\uff22\uff23 \ufb01ne \u2167", ["123", "abc", "fine", "viii"]),
         ("Stra\u00dfe STRASSE", ["strass", "strass"]),
