@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Literal
 
 from anyio import to_thread
 
-from ._clock import Clock, aware, utc_now
+from ._clock import Clock, utc_now
 from ._deadline import bounded
 from .errors import ConfigurationError
 from .types import Limits, RecallWeights
@@ -62,7 +62,7 @@ async def open_memory(
     await to_thread.run_sync(_load, "inprocess" if postgres is None else "postgres")
     from .memory import Memory
 
-    now = utc_now if clock is None else aware(clock)
+    now = clock or utc_now
     async with AsyncExitStack() as stack:
         archive: Archive
         if postgres is None:
@@ -72,9 +72,8 @@ async def open_memory(
         else:
             from .postgres import open_postgres
 
-            theirs = None if clock is None else now
             opening = open_postgres(
-                postgres, schema=schema, migrations=migrate, deadline=deadline, clock=theirs
+                postgres, schema=schema, migrations=migrate, deadline=deadline, clock=clock
             )
             archive = await stack.enter_async_context(opening)
         memory = Memory(

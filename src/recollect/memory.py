@@ -59,7 +59,7 @@ class Memory:
         if language not in languages():
             msg = f"unknown language {language!r}; known are {', '.join(sorted(languages()))}"
             raise ConfigurationError(msg)
-        _check_parts(limits, weights, deadline, reranker)
+        _check_parts(limits, weights, deadline, reranker, clock)
         self._namespace = check_id("namespace", namespace)
         embedding = None
         if embedder is not None:
@@ -142,7 +142,7 @@ class Memory:
         )
 
 
-def _check_parts(limits: object, weights: object, deadline: object, reranker: object) -> None:
+def _check_parts(limits: object, weights: object, deadline: object, reranker: object, clock: object) -> None:
     """Refuse at once what would fail with the first call."""
     if not isinstance(limits, Limits) or not isinstance(weights, RecallWeights):
         msg = "limits must be a Limits, weights a RecallWeights"
@@ -152,6 +152,6 @@ def _check_parts(limits: object, weights: object, deadline: object, reranker: ob
     ):
         msg = f"deadline must be a positive number of seconds, or None for no bound, got {deadline!r}"
         raise ConfigurationError(msg)
-    if reranker is not None and not callable(reranker):
-        msg = "the reranker must be an async function of a query and texts"
+    if not callable(clock) or not (reranker is None or callable(reranker)):
+        msg = "clock must be a function of nothing, reranker an async one of a query and texts"
         raise ConfigurationError(msg)

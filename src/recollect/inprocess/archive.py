@@ -4,7 +4,7 @@ from itertools import islice
 
 from anyio.lowlevel import checkpoint
 
-from .._clock import utc_now
+from .._clock import aware, utc_now
 from ..errors import EmbeddingMismatch
 from ..stores import Archive, Directory
 from ._tables import Tables, VectorTable
@@ -21,7 +21,7 @@ class InProcessArchive(Archive):
     def __init__(self, *, clock: Callable[[], datetime] = utc_now) -> None:
         self._tables = Tables()
         self._embedder: tuple[str, int] | None = None
-        self._episodes = InProcessEpisodes(self._tables, clock)
+        self._episodes = InProcessEpisodes(self._tables, aware(clock))
         self._directory = InProcessDirectory(self._tables)
 
     @property

@@ -10,6 +10,7 @@ import asyncpg
 import numpy as np
 
 from .. import _json
+from .._clock import aware
 from .._together import both
 from ..errors import Conflict, EpisodeConflict, OutcomeUnknown, RecollectError, TryLater
 from ..stores import Candidates, EpisodeStore, Filters, NewEpisode, Query, Write
@@ -48,7 +49,7 @@ class PostgresEpisodes(EpisodeStore):
     ) -> None:
         self._postgres = postgres
         self._sql = statements("episodes", schema=schema, vector=vector)
-        self._clock = clock
+        self._clock = None if clock is None else aware(clock)
         self.embedder: tuple[str | None, int | None] = (None, None)
         """Model and dimensions that this process adopted: what else is in the archive then, is kept out."""
 
