@@ -6,14 +6,19 @@ On PostgreSQL the floor is the SQL of the two legs, words and vectors, concurren
 same statements as ours, their results left as bytes. Ranking, and fetching the episodes found, are in our
 time only. In process the floor is one matrix product of numpy over the same vectors.
 
+numpy computes on one thread, on both sides: with more, a figure says how busy the other cores are.
+
 Nothing is stored between two recalls. A question has as many words that are looked for, and as frequent ones,
 as those of LoCoMo: five, in every seventh episode.
 
 Both stores hold the same episodes, and are asserted to give the same answers.
 """
 
+import os
 from collections.abc import Awaitable, Callable, Sequence
 from functools import partial
+
+os.environ["OPENBLAS_NUM_THREADS"] = "1"  # read when numpy is imported
 
 import anyio
 import asyncpg
