@@ -131,7 +131,6 @@ class TenantTable:
         self.rows.append(row)
         self.by_id[new.id] = index
         self.by_seq[row.seq] = index
-        self.seqs.append(row.seq)
         self.memo = {}
         self.seqs.append(row.seq)
         self.session_codes.append(self._join_session(new.session_id, index))
