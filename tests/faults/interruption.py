@@ -11,7 +11,7 @@ from anyio.lowlevel import checkpoint
 
 from recollect.postgres import Pool
 
-HANGS = 5
+HANGS = 20
 
 
 class Interrupted(Awaitable[Any]):
