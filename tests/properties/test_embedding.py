@@ -153,12 +153,13 @@ async def test_bad_text_fails_alone() -> None:
     }
 
 
-async def test_number_too_large_for_a_float32_fails_alone_without_a_second_call() -> None:
+@pytest.mark.parametrize("number", [0.0, math.nan, math.inf, -math.inf, 1e300])
+async def test_unusable_vector_fails_alone_without_a_second_call(number: float) -> None:
     opened = anyio.Event()
 
     async def hinder(texts: Sequence[str]) -> Any:
         await opened.wait()
-        return [[1e300 if text == "bad" else 1.0, 0.0, 0.0] for text in texts]
+        return [[number if text == "bad" else 1.0, 0.0, 0.0] for text in texts]
 
     found: dict[str, Any] = {}
     embedder = NotingEmbedder(hinder)
@@ -302,6 +303,7 @@ async def test_failing_and_returning_are_one_line_each_without_a_word_of_the_tex
         {"model": ""},
         {"model": None},
         {"model": b"m"},
+        {"model": "m\0"},
         {"dimensions": 0},
         {"dimensions": -1},
         {"dimensions": 16_001},
@@ -311,6 +313,15 @@ async def test_failing_and_returning_are_one_line_each_without_a_word_of_the_tex
     ids=repr,
 )
 def test_embedder_that_does_not_say_what_it_is_is_refused(wrong: dict[str, object]) -> None:
-    embedder: Any = SimpleNamespace(**{"model": "m", "dimensions": 3} | wrong)
-    with pytest.raises(ConfigurationError, match=next(iter(wrong))):
+    embedder: Any = SimpleNamespace(**{"model": "m", "dimensions": 3, "embed": None} | wrong)
+    with pytest.raises(ConfigurationError, match=f"embedder's `{next(iter(wrong))}`"):
+        Embedding(embedder, cached=1, chunk_chars=1)
+
+
+@pytest.mark.parametrize("missing", ["model", "dimensions", "embed"])
+def test_what_is_no_embedder_is_refused(missing: str) -> None:
+    members = {"model": "m", "dimensions": 3, "embed": None}
+    del members[missing]
+    embedder: Any = SimpleNamespace(**members)
+    with pytest.raises(ConfigurationError, match="an embedder has"):
         Embedding(embedder, cached=1, chunk_chars=1)
