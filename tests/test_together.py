@@ -19,7 +19,8 @@ async def test_they_run_at_once_and_return_in_order() -> None:
         await first_runs.wait()
         return "second"
 
-    assert await both(first, second) == ("first", "second")
+    with anyio.fail_after(15):
+        assert await both(first, second) == ("first", "second")
 
 
 @pytest.mark.parametrize("failing", ["first", "second"])
@@ -38,7 +39,7 @@ async def test_error_of_one_cancels_the_other_and_is_raised_as_it_is(failing: st
         finally:
             cancelled.append(True)
 
-    with pytest.raises(ValueError, match=failing) as raised:
+    with anyio.fail_after(15), pytest.raises(ValueError, match=failing) as raised:
         await (both(fail, wait) if failing == "first" else both(wait, fail))
     assert raised.value is error
     assert isinstance(error.__cause__, OSError)

@@ -49,6 +49,12 @@ class NotingEmbedder:
         return [meaning(text, kind) for text in texts] if instead is None else instead
 
 
+async def passing(opened: anyio.Event) -> None:
+    """Wait, but not for ever: a call that nobody can end has to fail a test, not to hang it."""
+    with anyio.fail_after(15):
+        await opened.wait()
+
+
 def embedding_of(embedder: NotingEmbedder, *, cached: int = 100) -> Embedding:
     return Embedding(embedder, cached=cached, chunk_chars=CHUNK)  # type: ignore[arg-type]
 
@@ -112,7 +118,7 @@ async def test_calls_made_while_one_is_in_flight_share_the_next_and_queries_have
     opened = anyio.Event()
 
     async def hinder(texts: Sequence[str]) -> None:
-        await opened.wait()
+        await passing(opened)
 
     embedder = NotingEmbedder(hinder)
     embedding = embedding_of(embedder)
@@ -132,7 +138,7 @@ async def test_bad_text_fails_alone() -> None:
     opened = anyio.Event()
 
     async def hinder(texts: Sequence[str]) -> None:
-        await opened.wait()
+        await passing(opened)
         if "bad" in texts:
             raise RuntimeError
 
@@ -158,7 +164,7 @@ async def test_unusable_vector_fails_alone_without_a_second_call(number: float) 
     opened = anyio.Event()
 
     async def hinder(texts: Sequence[str]) -> Any:
-        await opened.wait()
+        await passing(opened)
         return [[number if text == "bad" else 1.0, 0.0, 0.0] for text in texts]
 
     found: dict[str, Any] = {}
@@ -181,7 +187,7 @@ async def test_cancelled_leader_leaves_the_call_to_the_others() -> None:
     opened = anyio.Event()
 
     async def hinder(texts: Sequence[str]) -> None:
-        await opened.wait()
+        await passing(opened)
 
     embedder = NotingEmbedder(hinder)
     embedding = embedding_of(embedder)
