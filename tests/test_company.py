@@ -2,13 +2,14 @@
 
 import json
 import tempfile
+import traceback
 from collections.abc import AsyncIterator
 
 import anyio
 import asyncpg
 import pytest
 
-from recollect import EpisodeDraft, Memory, OutcomeUnknown, open_memory
+from recollect import ConfigurationError, EpisodeDraft, Memory, OutcomeUnknown, open_memory
 from recollect.testing import HashEmbedder
 
 
@@ -132,3 +133,14 @@ async def test_one_embedded_server_is_opened_from_several_tasks(postgres_dsn: st
                 tasks.start_soon(use, f"user {i}")
         async with open_memory(postgres=f"embedded:{directory}/data") as memory:
             assert len(await memory.users()) == 3
+
+
+async def test_what_the_server_says_of_a_row_is_not_passed_on(
+    postgres_dsn: str, schema: str, conn: asyncpg.Connection
+) -> None:
+    async with open_memory(postgres=postgres_dsn, schema=schema, migrate="auto") as memory:
+        await conn.execute(f'alter table "{schema}".episode add constraint odd check (input <> $$canary$$)')
+        with pytest.raises(ConfigurationError, match="23514") as caught:
+            await memory.user("alice").remember("".join(("can", "ary")))  # a traceback quotes this line
+        assert "canary" not in "".join(traceback.format_exception(caught.value, chain=True))
+        assert await memory.user("alice").episodes.count() == 0

@@ -88,4 +88,6 @@ def translated() -> Generator[Attempt]:
         for state, error, message in _BY_STATE:
             if (exc.sqlstate or "").startswith(state):
                 raise error(message) from exc
-        raise
+        # Not chained: the server's words may quote a row.
+        msg = f"PostgreSQL refused a statement (SQLSTATE {exc.sqlstate}); its log says why"
+        raise ConfigurationError(msg) from None
