@@ -64,3 +64,27 @@ async def test_cancellation_reaches_both() -> None:
             scope.cancel()
     assert scope.cancelled_caught
     assert sorted(cancelled) == [0, 1]
+
+
+async def test_cancellation_is_not_lost_when_the_first_has_just_ended() -> None:
+    waiting = anyio.Event()
+    returned: list[object] = []
+
+    async def first() -> str:
+        return "first"
+
+    async def second() -> str:
+        waiting.set()
+        await anyio.sleep_forever()
+        raise AssertionError
+
+    async def call() -> None:
+        returned.append(await both(first, second))
+
+    with anyio.CancelScope() as scope:
+        async with anyio.create_task_group() as tasks:
+            tasks.start_soon(call)
+            await waiting.wait()
+            scope.cancel()
+    assert scope.cancelled_caught
+    assert returned == []
