@@ -2,6 +2,7 @@
 
 import anyio
 import pytest
+from anyio import wait_all_tasks_blocked
 
 from recollect._together import both
 
@@ -66,11 +67,13 @@ async def test_cancellation_reaches_both() -> None:
     assert sorted(cancelled) == [0, 1]
 
 
-async def test_cancellation_is_not_lost_when_the_first_has_just_ended() -> None:
-    waiting = anyio.Event()
+async def test_cancellation_is_not_lost_when_it_ended_only_the_second() -> None:
+    ending, waiting = anyio.Event(), anyio.Event()
     returned: list[object] = []
 
     async def first() -> str:
+        with anyio.CancelScope(shield=True), anyio.fail_after(15):
+            await ending.wait()
         return "first"
 
     async def second() -> str:
@@ -86,5 +89,8 @@ async def test_cancellation_is_not_lost_when_the_first_has_just_ended() -> None:
             tasks.start_soon(call)
             await waiting.wait()
             scope.cancel()
+            with anyio.CancelScope(shield=True):
+                await wait_all_tasks_blocked()
+            ending.set()
     assert scope.cancelled_caught
     assert returned == []
