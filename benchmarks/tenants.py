@@ -169,7 +169,7 @@ async def explain(dsn: str, tenant: Tenant, query: str, vector: Any) -> None:
         "count": (tenant.key,),
         "words": (tenant.key,),
         "meanings": (tenant.key, spelling),
-        "unembedded": (tenant.key, 100),
+        "unembedded": (tenant.key, 0, 100),
     }
     assert all(code(term) for term in analyze(query))
     conn = await asyncpg.connect(dsn)
