@@ -82,8 +82,9 @@ async def test_migration_with_other_content_is_refused(postgres_dsn: str, schema
 async def test_failing_migration_leaves_nothing(postgres_dsn: str, schema: str) -> None:
     # Somebody else's table is in the way of ours.
     await _execute(postgres_dsn, f"create schema {schema}; create table {schema}.episode_vector (x int)")
-    with pytest.raises(Exception, match="exists"):
+    with pytest.raises(ConfigurationError, match="42P07") as caught:
         await migrate_schema(postgres_dsn, schema=schema)
+    assert "exists" in str(caught.value.__cause__)
     assert (await schema_status(postgres_dsn, schema=schema)).applied == ()
     await _execute(postgres_dsn, f"drop table {schema}.episode_vector")
     await migrate_schema(postgres_dsn, schema=schema)

@@ -88,6 +88,6 @@ def translated() -> Generator[Attempt]:
         for state, error, message in _BY_STATE:
             if (exc.sqlstate or "").startswith(state):
                 raise error(message) from exc
-        # Not chained: the server's words may quote a row.
+        # Chained only if it is about names (class 42): the server's other words may quote a row.
         msg = f"PostgreSQL refused a statement (SQLSTATE {exc.sqlstate}); its log says why"
-        raise ConfigurationError(msg) from None
+        raise ConfigurationError(msg) from (exc if (exc.sqlstate or "").startswith("42") else None)
