@@ -145,6 +145,7 @@ class Batcher(Generic[Item, Result]):
                 await self._settle(batch)
         finally:
             self._put_back(batch)
+            self._wake(batch, leader)
         if scope.cancelled_caught and not leader.done:
             await checkpoint()  # the deadline was the caller's own, and reaches it here
 
@@ -164,7 +165,6 @@ class Batcher(Generic[Item, Result]):
         for entry, outcome in zip(batch, outcomes, strict=True):
             entry.outcome = outcome
             entry.done = True
-            entry.wake()
 
     async def _outcomes(self, batch: Sequence[_Entry[Item, Result]]) -> Sequence[Result | Exception] | None:
         """Return an outcome for each entry; None if one of several made the flush fail."""
@@ -213,6 +213,15 @@ class Batcher(Generic[Item, Result]):
             if not (entry.done or entry.abandoned):
                 self._queue[entry] = None
                 self._queue.move_to_end(entry, last=False)
+
+    def _wake(self, batch: Sequence[_Entry[Item, Result]], leader: _Entry[Item, Result]) -> None:
+        """Wake the next leader before those who were served: what they do next is done while it flushes."""
+        if leader.done:
+            leader.leads = False
+            self._pass_on()
+        for entry in batch:
+            if entry.done:
+                entry.wake()
 
     def _leave(self, entry: _Entry[Item, Result]) -> None:
         entry.abandoned = True
