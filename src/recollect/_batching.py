@@ -13,6 +13,8 @@ nothing waits for a timer, nothing runs in a task of its own, and an idle batche
   therefore be idempotent.
 * Callers who submit again and again fall into step: all wait for one flush, and then the store waits for all
   of them. With a `share` of a half they make two groups, one at work while the other is in flight.
+* What may take long, and may be done twice, is not part of a flush: `prepare` is never shielded, so that a
+  cancelled leader ends at once.
 * A flush that fails is split until the submission at fault is alone with its error. Only a
   `TryLater` is not split: it says nothing about any submission.
 """
@@ -69,6 +71,7 @@ class Batcher(Generic[Item, Result]):
     Args:
         flush: does the work for several items; returns one outcome for each, in their order.
             An exception among the outcomes is raised to that submitter alone.
+        prepare: runs before a flush, over the same items, in the task that leads it. Must not raise.
         weigh: size of an item, >= 1.
         max_weight: size of one flush, >= 1; a single item may be heavier.
         share: how many one flush takes at most of those that wait and those just served, > 0 to 1.
@@ -81,6 +84,7 @@ class Batcher(Generic[Item, Result]):
         self,
         flush: Callable[[Sequence[Item]], Awaitable[Sequence[Result | Exception]]],
         *,
+        prepare: Callable[[Sequence[Item]], Awaitable[None]] | None = None,
         weigh: Callable[[Item], int] = lambda item: 1,
         max_weight: int = 256,
         share: float = 1.0,
@@ -89,6 +93,7 @@ class Batcher(Generic[Item, Result]):
         shield: bool = True,
     ) -> None:
         self._flush = flush
+        self._prepare = prepare
         self._weigh = weigh
         self._max_weight = max_weight
         self._share = share
@@ -138,6 +143,8 @@ class Batcher(Generic[Item, Result]):
         """Flush what is waiting; the leader's own entry is among it, or will be in the next turn."""
         batch = self._take(leader)
         try:
+            if self._prepare is not None:
+                await self._prepare([entry.item for entry in batch])
             if not self._shield:
                 await self._settle(batch)
                 return

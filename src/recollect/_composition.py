@@ -12,7 +12,7 @@ from ._embedding import Embedding
 from ._tenants import TenantMap
 from .errors import MemoryClosed, OutcomeUnknown, RecollectError
 from .stores import Archive, Reranker, Write
-from .types import Episode, Limits, RecallWeights, Tenant
+from .types import Episode, Limits, RecallWeights, Tenant, text_of
 
 Outcome = tuple[Episode, ...] | Exception
 """The stored episodes of a write, or why there are none."""
@@ -39,6 +39,8 @@ class Composition:
 
     Attributes:
         deadline: seconds that a call may take, None for no bound.
+        writes: what is stored as it is.
+        embedded_writes: what is embedded first; apart, so that an embedder that hangs holds up nothing else.
         closed: set by the owner; from then on every call raises `MemoryClosed`.
     """
 
@@ -52,6 +54,7 @@ class Composition:
     clock: Clock
     deadline: float | None
     writes: Batcher[Write, tuple[Episode, ...]]
+    embedded_writes: Batcher[Write, tuple[Episode, ...]]
     closed: bool = False
 
     def ensure_open(self) -> None:
@@ -78,13 +81,24 @@ class Composition:
                     yield
 
 
-def group_commit(archive: Archive) -> Batcher[Write, tuple[Episode, ...]]:
-    """Return what turns concurrent writes into few transactions.
+def group_commit(archive: Archive, embedding: Embedding | None) -> Batcher[Write, tuple[Episode, ...]]:
+    """Return what turns concurrent writes into few transactions, and few calls of an embedder.
 
     A transaction of several tenants waits for the slowest of them: somebody else may hold a clock row.
     If it takes a quarter of the time that its leader has, it is taken apart by tenant, and those that
     are held up have until half of the rest to get through.
     """
+
+    async def embed(writes: Sequence[Write]) -> None:
+        if embedding is None:
+            return
+        episodes = [new for write in writes for new in write.episodes]
+        texts = [text_of(new.input, new.output) for new in episodes]
+        # An embedder that hangs is one that failed.
+        found = await embedding.documents(texts, seconds=half_of_the_rest())
+        for new, vectors in zip(episodes, found, strict=True):
+            if vectors is not None:
+                new.vectors, new.embedding_state = vectors, "ready"
 
     async def flush(writes: Sequence[Write]) -> Sequence[Outcome]:
         for write in writes:
@@ -110,4 +124,10 @@ def group_commit(archive: Archive) -> Batcher[Write, tuple[Episode, ...]]:
         except Exception as exc:  # noqa: BLE001  # one tenant's failure must not end the others'
             outcomes.update((id(write), exc) for write in writes)
 
-    return Batcher(flush, weigh=lambda write: len(write.episodes), share=0.5)
+    return Batcher(
+        flush,
+        prepare=None if embedding is None else embed,
+        weigh=lambda write: len(write.episodes),
+        share=0.5,
+        lanes=2,
+    )

@@ -1,11 +1,15 @@
 """The user's embedder behind a cache, in batches, and never trusted."""
 
 import logging
+import math
 from collections import OrderedDict
 from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
 from hashlib import blake2b
+from itertools import chain
 from typing import TYPE_CHECKING
 
+import anyio
 import numpy as np
 
 from ._batching import Batcher
@@ -13,15 +17,34 @@ from .errors import ConfigurationError
 from .stores import Embedder, TextKind
 
 if TYPE_CHECKING:
-    from .stores import Vectors
+    from .stores import Vector, Vectors
+
+CALL = 256
+"""Chunks that the embedder is given at once, at most."""
+
+FAILURES = 12
+"""Calls after which a batch is given up: enough to isolate two bad texts of 32, and few in an outage."""
 
 logger = logging.getLogger("recollect")
-
-Texts = tuple[str, ...]
 
 
 class EmbeddingFailed(Exception):
     """The embedder raised, or returned something that is no embedding. Never leaves the package."""
+
+
+@dataclass(slots=True)
+class _Attempt:
+    """What became of a batch.
+
+    Attributes:
+        found: vectors by key; None for those that there are none of yet.
+        failures: calls that failed.
+        error: why the last of the texts without a vector has none.
+    """
+
+    found: "dict[bytes, Vector | None]"
+    failures: int = 0
+    error: Exception | None = None
 
 
 class Embedding:
@@ -46,46 +69,77 @@ class Embedding:
         self._embedder = embedder
         self._cached = cached
         self._chunk_chars = chunk_chars
-        self._cache: OrderedDict[bytes, Vectors] = OrderedDict()
+        self._cache: OrderedDict[bytes, Vector] = OrderedDict()
         self._failing = False
-        # Queries and documents are different calls of the embedder. No shield: it is user code.
-        self._documents = Batcher[Texts, "Vectors"](
-            lambda items: self._flush(items, "document"), weigh=len, shield=False
-        )
-        self._queries = Batcher[Texts, "Vectors"](
-            lambda items: self._flush(items, "query"), weigh=len, shield=False
-        )
+        # No shield: it is user code. Documents come in batches already.
+        self._queries = Batcher[str, "Vector"](self._ask_for_queries, shield=False)
 
-    async def document(self, text: str) -> "Vectors | None":
-        """Return shape (chunks, dimensions), L2-normalised; None if the embedder failed."""
-        return await self._embedded(self._documents, tuple(chunks(text, self._chunk_chars)), "document")
+    async def documents(self, texts: Sequence[str], *, seconds: float = math.inf) -> "list[Vectors | None]":
+        """Embed texts, `CALL` chunks at a time.
 
-    async def query(self, text: str) -> "Vectors | None":
+        Args:
+            seconds: that it may take.
+
+        Returns:
+            For each text shape (chunks, dimensions), L2-normalised; None if the embedder failed, or was late.
+        """
+        pieces = [list(chunks(text, self._chunk_chars)) for text in texts]
+        keys = [[_key(chunk, "document") for chunk in of_one] for of_one in pieces]
+        found = {key: self._cache.get(key) for of_one in keys for key in of_one}
+        chunk_of = dict(zip(chain.from_iterable(keys), chain.from_iterable(pieces), strict=True))
+        wanted = [(key, chunk_of[key]) for key, vector in found.items() if vector is None]
+        if wanted:
+            attempt = _Attempt(found)
+            with anyio.move_on_after(seconds) as scope:
+                for start in range(0, len(wanted), CALL):
+                    await self._embed(wanted[start : start + CALL], attempt)
+            if scope.cancelled_caught:
+                attempt.error = TimeoutError()
+            self._noticed(attempt)
+        for key, vector in found.items():
+            if vector is not None:
+                self._keep(key, vector)
+        return [_stacked([found[key] for key in of_one]) for of_one in keys]
+
+    async def query(self, text: str) -> "Vector | None":
         """Return shape (dimensions,), L2-normalised; None if the embedder failed."""
         first = next(chunks(text, self._chunk_chars), "")
-        found = await self._embedded(self._queries, (first,), "query")
-        return None if found is None else found[0]
-
-    async def _embedded(
-        self, batcher: "Batcher[Texts, Vectors]", texts: Texts, kind: TextKind
-    ) -> "Vectors | None":
-        keys = [_key(text, kind) for text in texts]
-        known = [self._cache.get(key) for key in keys]
-        wanted = tuple(text for text, vector in zip(texts, known, strict=True) if vector is None)
-        if wanted:
+        key = _key(first, "query")
+        vector = self._cache.get(key)
+        if vector is None:
             try:
-                fresh = iter(await batcher.submit(wanted))
+                vector = await self._queries.submit(first)
             except Exception as exc:  # noqa: BLE001  # boundary to user code: it raises what it likes
                 self._went_wrong(exc)
                 return None
             self._came_back()
-            known = [next(fresh) if vector is None else vector for vector in known]
-        found = np.stack([vector for vector in known if vector is not None])
-        self._keep(keys, found)
-        return found
+        self._keep(key, vector)
+        return vector
 
-    async def _flush(self, items: Sequence[Texts], kind: TextKind) -> "Sequence[Vectors | Exception]":
-        texts = [text for item in items for text in item]
+    async def _embed(self, wanted: "Sequence[tuple[bytes, str]]", attempt: "_Attempt") -> None:
+        """Embed chunks in one call; if it fails, in two: one bad text must not cost the others."""
+        try:
+            vectors = await self._ask([text for _, text in wanted], "document")
+        except Exception as exc:  # noqa: BLE001  # boundary to user code: it raises what it likes
+            attempt.failures += 1
+            if len(wanted) == 1 or attempt.failures >= FAILURES:
+                attempt.error = exc
+                return
+            middle = len(wanted) // 2
+            await self._embed(wanted[:middle], attempt)
+            await self._embed(wanted[middle:], attempt)
+            return
+        for (key, _), vector in zip(wanted, vectors, strict=True):
+            if isinstance(vector, Exception):
+                attempt.error = vector
+            else:
+                attempt.found[key] = vector
+
+    async def _ask_for_queries(self, texts: Sequence[str]) -> "Sequence[Vector | Exception]":
+        return await self._ask(texts, "query")
+
+    async def _ask(self, texts: Sequence[str], kind: TextKind) -> "list[Vector | Exception]":
+        """Return shape (dimensions,), L2-normalised, for each text; an exception for what is no vector."""
         given = await self._embedder.embed(texts, kind=kind)
         with np.errstate(over="ignore"):  # what is too large for a float32 is infinity, and not usable
             raw = np.asarray(given, dtype=np.float32)
@@ -97,22 +151,25 @@ class Embedding:
         usable = np.isfinite(norms) & (norms > 0)
         norms[~usable] = 1.0
         unit = (raw / norms[:, np.newaxis]).astype(np.float32)
-        outcomes: list[Vectors | Exception] = []
-        start = 0
-        for item in items:
-            rows = slice(start, start + len(item))
-            start = rows.stop
-            outcomes.append(unit[rows] if usable[rows].all() else EmbeddingFailed("NaN, infinity or zero"))
-        return outcomes
+        # Each is a copy, so that one that is kept does not keep its whole batch.
+        return [
+            row.copy() if good else EmbeddingFailed("NaN, infinity or zero")
+            for row, good in zip(unit, usable.tolist(), strict=True)
+        ]
 
     # The rest runs without an await.
 
-    def _keep(self, keys: Sequence[bytes], vectors: "Vectors") -> None:
-        for key, vector in zip(keys, vectors, strict=True):
-            self._cache[key] = vector
-            self._cache.move_to_end(key)
-        while len(self._cache) > self._cached:
+    def _keep(self, key: bytes, vector: "Vector") -> None:
+        self._cache[key] = vector
+        self._cache.move_to_end(key)
+        if len(self._cache) > self._cached:
             self._cache.popitem(last=False)
+
+    def _noticed(self, attempt: "_Attempt") -> None:
+        if attempt.error is not None:
+            self._went_wrong(attempt.error)
+        else:
+            self._came_back()
 
     def _went_wrong(self, exc: Exception) -> None:
         if not self._failing:
@@ -137,6 +194,14 @@ def chunks(text: str, size: int) -> Iterator[str]:
         rest = rest[cut:].lstrip()
     if rest:
         yield rest
+
+
+def _stacked(vectors: "Sequence[Vector | None]") -> "Vectors | None":
+    """Return the chunks of a text as one matrix; None if one is missing."""
+    whole = [vector for vector in vectors if vector is not None]
+    if not whole or len(whole) < len(vectors):
+        return None
+    return whole[0][np.newaxis] if len(whole) == 1 else np.stack(whole)
 
 
 def _key(text: str, kind: TextKind) -> bytes:

@@ -1,12 +1,11 @@
-"""From drafts to stored episodes: check, analyse, embed, commit - in that order, each without the next."""
+"""From drafts to stored episodes: check, analyse; then together with others, embed and commit."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from hashlib import blake2b
-from typing import TYPE_CHECKING, Literal, cast, get_args
+from typing import Literal, cast, get_args
 
-import anyio
 from anyio import to_thread
 from anyio.lowlevel import checkpoint
 
@@ -15,14 +14,10 @@ from ._analysis import LONG_TEXT, analyze
 from ._checks import check_instant, check_json, check_object, check_optional_id, check_text
 from ._composition import Composition, Scope
 from ._dates import date_terms
-from ._deadline import half_of_the_rest
 from ._ids import derived, uuid7
 from .errors import DeadlineExceeded, InvalidInput, OutcomeUnknown, RecollectError
 from .stores import NewEpisode, Write
 from .types import EmbeddingState, Episode, EpisodeDraft, Limits, text_of
-
-if TYPE_CHECKING:
-    from .stores import Vectors
 
 Embed = Literal["now", "later"]
 
@@ -56,18 +51,17 @@ async def remember(
         now = composition.clock()
         texts = [text_of(each.draft.input, each.draft.output) for each in checked]
         terms = await _analysed(composition, texts)
-        vectors = await _embedded(composition, texts, embed)
         unembedded: EmbeddingState = "none" if composition.embedding is None else "pending"
         # Every id follows from the first, so that `OutcomeUnknown.key` is enough to repeat a batch.
         first = checked[0].draft.id or uuid7()
         episodes: list[NewEpisode] = []
-        for each, words, found in zip(checked, terms, vectors, strict=True):
+        for each, words in zip(checked, terms, strict=True):
             if episodes:
                 await checkpoint()  # a thousand drafts must not hold up the loop, nor must their hashes
             id = each.draft.id or (derived(first, len(episodes)) if episodes else first)
-            episodes.append(_new(id, each, scope, words, now, vectors=found, unembedded=unembedded))
+            episodes.append(_new(id, each, scope, words, now=now, unembedded=unembedded))
         write.episodes = tuple(episodes)
-        return await composition.writes.submit(write)
+        return await (composition.embedded_writes if embed == "now" else composition.writes).submit(write)
     raise AssertionError  # the block returns, or `late` has raised
 
 
@@ -130,9 +124,8 @@ def _new(
     checked: _Checked,
     scope: Scope,
     terms: Sequence[str],
-    now: datetime,
     *,
-    vectors: "Vectors | None",
+    now: datetime,
     unembedded: EmbeddingState,
 ) -> NewEpisode:
     draft, occurred_at = checked.draft, checked.occurred_at or now
@@ -147,8 +140,8 @@ def _new(
         metadata=checked.metadata,
         transcript=checked.transcript,
         terms=(*terms, *date_terms(occurred_at)),
-        embedding_state=unembedded if vectors is None else "ready",
-        vectors=vectors,
+        embedding_state=unembedded,
+        vectors=None,
     )
 
 
@@ -165,35 +158,3 @@ def _digest(checked: _Checked, scope: Scope) -> bytes:
         draft.transcript,
     ]
     return blake2b(_json.canonical(passed), digest_size=16).digest()
-
-
-async def _embedded(
-    composition: Composition, texts: Sequence[str], embed: Embed
-) -> "Sequence[Vectors | None]":
-    """Return the vectors of each text. An embedder that hangs is one that failed."""
-    found: dict[int, Vectors | None] = {}
-    if composition.embedding is not None and embed == "now":
-        with anyio.move_on_after(half_of_the_rest()):
-            await embed_all(composition, dict(enumerate(texts)), found)
-    return [found.get(i) for i in range(len(texts))]
-
-
-async def embed_all(
-    composition: Composition, texts: dict[int, str], found: "dict[int, Vectors | None]"
-) -> None:
-    """Embed texts at once, so that they coalesce; put each result into `found` as it comes."""
-    embedding = composition.embedding
-    if embedding is None:
-        return
-
-    if len(texts) == 1:
-        for key, text in texts.items():
-            found[key] = await embedding.document(text)
-        return
-
-    async def embed_one(key: int, text: str) -> None:
-        found[key] = await embedding.document(text)
-
-    async with anyio.create_task_group() as tasks:
-        for key, text in texts.items():
-            tasks.start_soon(embed_one, key, text)

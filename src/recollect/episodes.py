@@ -1,16 +1,11 @@
 from datetime import datetime
-from typing import TYPE_CHECKING
 
 from ._checks import check_count, check_id, check_instant, check_optional_id, check_time_range
 from ._composition import Composition, Scope
 from ._cursor import opened, sealed
-from ._remembering import embed_all
 from .errors import ConfigurationError
 from .stores import Filters
 from .types import Episode, Page, Session, text_of
-
-if TYPE_CHECKING:
-    from .stores import Vectors
 
 
 class Episodes:
@@ -95,7 +90,8 @@ class Episodes:
         """
         check_count("limit", limit)
         self._composition.ensure_open()
-        if self._composition.embedding is None:
+        embedding = self._composition.embedding
+        if embedding is None:
             msg = "embed_pending needs an embedder; give one to open_memory"
             raise ConfigurationError(msg)
         tenant = self._scope.tenant
@@ -106,9 +102,11 @@ class Episodes:
                 if not waiting:
                     break
                 after = waiting[-1].seq
-                found: dict[int, Vectors | None] = {}
-                texts = {episode.seq: text_of(episode.input, episode.output) for episode in waiting}
-                await embed_all(self._composition, texts, found)
-                ready = {seq: vectors for seq, vectors in found.items() if vectors is not None}
+                found = await embedding.documents([text_of(each.input, each.output) for each in waiting])
+                ready = {
+                    episode.seq: vectors
+                    for episode, vectors in zip(waiting, found, strict=True)
+                    if vectors is not None
+                }
                 done += await self._store.set_vectors(tenant, ready)
         return done

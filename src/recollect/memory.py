@@ -74,7 +74,8 @@ class Memory:
             language=language,
             clock=clock if clock is utc_now else aware(clock),
             deadline=deadline,
-            writes=group_commit(archive),
+            writes=group_commit(archive, None),
+            embedded_writes=group_commit(archive, embedding),
         )
 
     @property
@@ -132,13 +133,14 @@ class Memory:
 
     def statistics(self) -> MemoryStatistics:
         """Return what the memory holds in process right now."""
-        writes = self._composition.writes.statistics()
+        batchers = (self._composition.writes, self._composition.embedded_writes)
+        writes = [batcher.statistics() for batcher in batchers]
         return MemoryStatistics(
             users=len(self._composition.tenants),
             leased=self._composition.tenants.leased,
-            waiting=writes.waiting,
-            transactions=writes.flushes,
-            writes=writes.items,
+            waiting=sum(each.waiting for each in writes),
+            transactions=sum(each.flushes for each in writes),
+            writes=sum(each.items for each in writes),
         )
 
 

@@ -24,14 +24,17 @@ if TYPE_CHECKING:
     Booleans = NDArray[np.bool_]
     Floats = NDArray[np.float64]
     Integers = NDArray[np.int64]
+    Vector = NDArray[np.float32]
     Vectors = NDArray[np.float32]
 
 TextKind = Literal["query", "document"]
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True, eq=False)
 class NewEpisode:
     """An episode as it is stored, checked and complete but for what the tenant's clock gives it.
+
+    Only its vectors and `embedding_state` change, until it is handed to a store.
 
     Attributes:
         digest: of what the caller passed; equal digests are the same episode.
