@@ -15,6 +15,7 @@ from recollect import (
     EpisodeDraft,
     Limits,
     Memory,
+    Page,
     StoreUnavailable,
     UnsupportedOperation,
     open_memory,
@@ -60,6 +61,22 @@ async def test_embedder_that_hangs_costs_its_vectors_and_not_the_write(connect: 
         embedder.fault = None
         assert [hit.episode for hit in await alice.recall("Lisbon")] == [stored]
         assert await alice.episodes.embed_pending() == 1
+
+
+async def test_embedder_that_hangs_holds_up_nothing_that_is_not_to_be_embedded(connect: Connect) -> None:
+    embedder = FaultyEmbedder()
+    async with connect(embedder=embedder, deadline=None) as memory:
+        alice = memory.user("alice")
+        embedder.fault = "hangs"
+        with anyio.fail_after(20):
+            async with anyio.create_task_group() as tasks:
+                for i in range(4):
+                    tasks.start_soon(alice.remember, f"turn {i}")
+                while len(embedder.calls) < 2:  # every lane hangs
+                    await anyio.sleep(0.01)
+                stored = await alice.remember("put off", embed="later")
+                tasks.cancel_scope.cancel()
+        assert await alice.episodes.list() == Page(items=(stored,), cursor=None, basis=stored.seq)
 
 
 async def test_one_unusable_vector_does_not_spoil_those_beside_it(connect: Connect) -> None:

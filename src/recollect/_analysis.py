@@ -41,7 +41,7 @@ _NOTHING: Final[frozenset[str]] = frozenset()
 _CONTRACTION: Final = re.compile(r"\b[a-z]+n't\b|'(?:s|m|d|t|re|ve|ll)\b")
 _APOSTROPHES: Final = dict.fromkeys(map(ord, "\u2018\u2019\u02bc\u02b9\u2032\uff07"), "'")
 
-_ASCII_WORD: Final = re.compile("[a-z0-9]+")
+_ASCII_WORD: Final = re.compile(f"([a-z0-9]{{1,{TERM_LENGTH}}})[a-z0-9]*")  # as much of it as a term keeps
 # Python's \w lacks combining marks, without which Hindi, Tamil or vowelled Arabic fall into pieces.
 _WORD: Final = re.compile(
     "(?:[^\\W_]|[\u0300-\u036f\u0483-\u0487\u0591-\u05bd\u05bf-\u05c7\u0610-\u061a\u064b-\u065f\u0670"
@@ -83,8 +83,8 @@ def analyze(text: str, language: str = "english") -> list[str]:
         folded = _CONTRACTION.sub(" ", folded)
     words = [token for token in word.findall(folded) if token not in stop_words]
     if word is _WORD:
-        words = [part for token in words for part in _parts(token)]
-    return [stem(token[:TERM_LENGTH]) for token in words]
+        words = [part[:TERM_LENGTH] for token in words for part in _parts(token)]
+    return list(map(stem, words))
 
 
 def _parts(token: str) -> list[str]:

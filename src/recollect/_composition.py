@@ -1,18 +1,20 @@
-from collections.abc import AsyncGenerator, Callable, Sequence
-from contextlib import asynccontextmanager
+from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
+from typing import TypeVar
 
 import anyio
 from anyio.lowlevel import checkpoint_if_cancelled
 
 from ._batching import Batcher
 from ._clock import Clock
-from ._deadline import bounded, half_of_the_rest
+from ._deadline import half_of_the_rest
 from ._embedding import Embedding
 from ._tenants import TenantMap
-from .errors import MemoryClosed, OutcomeUnknown, RecollectError
+from .errors import DeadlineExceeded, MemoryClosed, OutcomeUnknown, RecollectError
 from .stores import Archive, Reranker, Write
 from .types import Episode, Limits, RecallWeights, Tenant, text_of
+
+T = TypeVar("T")
 
 Outcome = tuple[Episode, ...] | Exception
 """The stored episodes of a write, or why there are none."""
@@ -61,24 +63,28 @@ class Composition:
         if self.closed:
             raise MemoryClosed
 
-    @asynccontextmanager
     async def call(
-        self, tenant: Tenant | None = None, *, late: Callable[[], RecollectError] | None = None
-    ) -> AsyncGenerator[None]:
-        """Bound the block by the deadline, from outside whatever it acquires, and lease the tenant.
+        self,
+        tenant: Tenant,
+        work: Callable[[], Awaitable[T]],
+        *,
+        late: Callable[[float], RecollectError] = DeadlineExceeded,
+    ) -> T:
+        """Do the work of a public call: the tenant leased, bounded from outside whatever it acquires.
 
         Args:
-            tenant: None for what concerns no single one.
-            late: words what it means that the block was not done in time.
+            late: words what it means that so many seconds were not enough.
         """
         self.ensure_open()
         await checkpoint_if_cancelled()
-        with bounded(self.deadline, late=late):
-            if tenant is None:
-                yield
-            else:
-                async with self.tenants.lease(tenant):
-                    yield
+        with anyio.move_on_after(self.deadline):
+            await self.tenants.room(tenant)
+            self.tenants.admit(tenant)
+            try:
+                return await work()
+            finally:
+                self.tenants.release(tenant)
+        raise late(self.deadline or 0.0)
 
 
 def group_commit(archive: Archive, embedding: Embedding | None) -> Batcher[Write, tuple[Episode, ...]]:

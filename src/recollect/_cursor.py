@@ -15,8 +15,8 @@ _TAG = 8
 
 def sealed(position: int | str, *query: object) -> str:
     """Return a cursor at `position` of what `query` (JSON values) lists."""
-    payload = _json.canonical(position)
-    tag = blake2b(payload + b"\0" + _json.canonical(list(query)), digest_size=_TAG).digest()
+    payload = _json.canonical(position).encode()
+    tag = blake2b(payload + b"\0" + _json.canonical(list(query)).encode(), digest_size=_TAG).digest()
     return urlsafe_b64encode(tag + payload).decode()
 
 

@@ -1,9 +1,9 @@
-from collections.abc import Callable, Generator
+from collections.abc import Generator
 from contextlib import contextmanager
 
 import anyio
 
-from .errors import DeadlineExceeded, RecollectError
+from .errors import DeadlineExceeded
 
 
 def half_of_the_rest() -> float:
@@ -15,9 +15,9 @@ def half_of_the_rest() -> float:
 
 
 @contextmanager
-def bounded(seconds: float | None, *, late: Callable[[], RecollectError] | None = None) -> Generator[None]:
-    """Cancel the block after `seconds`, None for no bound, and raise what `late` makes of it."""
+def bounded(seconds: float | None) -> Generator[None]:
+    """Cancel the block after `seconds`, None for no bound, and raise `DeadlineExceeded`."""
     with anyio.move_on_after(seconds) as scope:
         yield
     if scope.cancelled_caught:
-        raise DeadlineExceeded(seconds or 0.0) if late is None else late()
+        raise DeadlineExceeded(seconds or 0.0)

@@ -14,12 +14,12 @@ def dumps(value: object) -> str:
     return _COMPACT.encode(value)
 
 
-def canonical(value: object) -> bytes:
-    """Encode so that two values give the same bytes if only the order of keys tells them apart.
+def canonical(value: object) -> str:
+    """Encode so that two values give the same text if only the order of keys tells them apart.
 
-    1 and 1.0 give different bytes: they come back different.
+    1 and 1.0 give different texts: they come back different.
     """
-    return _SORTED.encode(value).encode()
+    return _SORTED.encode(value)
 
 
 def loads(text: str) -> Any:

@@ -22,7 +22,7 @@ from .types import EmbeddingState, Episode, EpisodeDraft, Limits, text_of
 Embed = Literal["now", "later"]
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True, eq=False)
 class _Checked:
     """A draft that can be stored, with the session it belongs to."""
 
@@ -40,12 +40,7 @@ async def remember(
     checked = _check(drafts, embed, scope, composition.limits, many=many)
     write = Write(scope.tenant, (), guarded=any(draft.id is not None for draft in drafts))
 
-    def late() -> RecollectError:
-        if write.handed_over:
-            return OutcomeUnknown(write.episodes[0].id)
-        return DeadlineExceeded(composition.deadline or 0.0)
-
-    async with composition.call(scope.tenant, late=late):
+    async def work() -> tuple[Episode, ...]:
         if not checked:
             return ()
         now = composition.clock()
@@ -62,7 +57,11 @@ async def remember(
             episodes.append(_new(id, each, scope, words, now=now, unembedded=unembedded))
         write.episodes = tuple(episodes)
         return await (composition.embedded_writes if embed == "now" else composition.writes).submit(write)
-    raise AssertionError  # the block returns, or `late` has raised
+
+    def late(seconds: float) -> RecollectError:
+        return OutcomeUnknown(write.episodes[0].id) if write.handed_over else DeadlineExceeded(seconds)
+
+    return await composition.call(scope.tenant, work, late=late)
 
 
 def _check(drafts: object, embed: object, scope: Scope, limits: Limits, *, many: bool) -> Sequence[_Checked]:
@@ -148,13 +147,14 @@ def _new(
 def _digest(checked: _Checked, scope: Scope) -> bytes:
     """Return what tells one content from another: all that the caller passed, but for the id."""
     draft = checked.draft
-    passed = [
+    passed = (
         draft.input,
         draft.output,
-        checked.session_id,
-        scope.agent_id,
-        None if checked.occurred_at is None else checked.occurred_at.isoformat(),
-        draft.metadata or {},
-        draft.transcript,
-    ]
-    return blake2b(_json.canonical(passed), digest_size=16).digest()
+        checked.session_id or "",
+        scope.agent_id or "",
+        "" if checked.occurred_at is None else checked.occurred_at.isoformat(),
+        _json.canonical(draft.metadata) if draft.metadata else "",
+        "" if checked.transcript is None else _json.canonical(draft.transcript),
+    )
+    # None of them contains a NUL, and an id or JSON is never empty: different contents stay different.
+    return blake2b("\0".join(passed).encode(), digest_size=16).digest()

@@ -89,8 +89,7 @@ class TenantMap(Generic[K, S]):
             Overloaded: no room within `patience` seconds.
         """
         await checkpoint_if_cancelled()  # a lease is for what awaits by itself: no pause is added to it
-        if not self._has_room_for(tenant):
-            await self._wait_for_room(tenant)
+        await self.room(tenant)
         state = self.admit(tenant)
         try:
             yield state
@@ -104,11 +103,17 @@ class TenantMap(Generic[K, S]):
             Overloaded: no room within `patience` seconds.
         """
         await checkpoint()
-        if not self._has_room_for(tenant):
-            await self._wait_for_room(tenant)
+        await self.room(tenant)
         return self.admit(tenant)
 
-    async def _wait_for_room(self, tenant: K) -> None:
+    async def room(self, tenant: K) -> None:
+        """Wait until the tenant can be admitted; without a pause if it can be now.
+
+        Raises:
+            Overloaded: not within `patience` seconds.
+        """
+        if self._has_room_for(tenant):
+            return
         with anyio.move_on_after(self._patience):
             while not self._has_room_for(tenant):
                 if self._room is None:

@@ -19,9 +19,8 @@ class Episodes:
     async def get(self, id: str) -> Episode | None:
         """Return an episode, or None if this tenant has none with this id."""
         check_id("id", id)
-        async with self._composition.call(self._scope.tenant):
-            return await self._store.get(self._scope.tenant, id)
-        raise AssertionError
+        tenant = self._scope.tenant
+        return await self._composition.call(tenant, lambda: self._store.get(tenant, id))
 
     async def list(
         self,
@@ -49,8 +48,9 @@ class Episodes:
         query = ("episodes", tenant.key, session_id, str(start), str(end))
         position = opened(cursor, int, *query) or 0
         check_count("limit", limit)
-        async with self._composition.call(tenant):
-            found, basis = await self._store.page(tenant, filters, after=position, limit=limit + 1)
+        found, basis = await self._composition.call(
+            tenant, lambda: self._store.page(tenant, filters, after=position, limit=limit + 1)
+        )
         more = sealed(found[limit - 1].seq, *query) if len(found) > limit else None
         return Page(items=tuple(found[:limit]), cursor=more, basis=basis)
 
@@ -65,16 +65,16 @@ class Episodes:
         query = ("sessions", tenant.key)
         position = opened(cursor, int, *query) or 0
         check_count("limit", limit)
-        async with self._composition.call(tenant):
-            found, basis = await self._store.sessions(tenant, after=position, limit=limit + 1)
+        found, basis = await self._composition.call(
+            tenant, lambda: self._store.sessions(tenant, after=position, limit=limit + 1)
+        )
         more = sealed(found[limit - 1].first_seq, *query) if len(found) > limit else None
         return Page(items=tuple(found[:limit]), cursor=more, basis=basis)
 
     async def count(self) -> int:
         """Return how many episodes the tenant has."""
-        async with self._composition.call(self._scope.tenant):
-            return await self._store.count(self._scope.tenant)
-        raise AssertionError
+        tenant = self._scope.tenant
+        return await self._composition.call(tenant, lambda: self._store.count(tenant))
 
     async def embed_pending(self, *, limit: int = 100) -> int:
         """Embed episodes that have no vector yet, the oldest first; return how many are ready now.

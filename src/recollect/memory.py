@@ -5,6 +5,7 @@ from ._checks import check_count, check_id, check_optional_id
 from ._clock import Clock, aware, utc_now
 from ._composition import Composition, Scope, TenantState, group_commit
 from ._cursor import opened, sealed
+from ._deadline import bounded
 from ._embedding import Embedding
 from ._tenants import TenantMap
 from .errors import ConfigurationError
@@ -125,7 +126,8 @@ class Memory:
         namespace = self._namespace if namespace is None else check_id("namespace", namespace)
         after = opened(cursor, str, "users", namespace)
         check_count("limit", limit)
-        async with self._composition.call():
+        self._composition.ensure_open()
+        with bounded(self._composition.deadline):
             found = await self._composition.archive.directory.users(namespace, after=after, limit=limit + 1)
         more = len(found) > limit
         position = sealed(found[limit - 1] or "", "users", namespace) if more else None

@@ -217,7 +217,8 @@ class UserMemory:
         mode = check_mode(mode)
         check_count("limit", limit)
         check_count("neighbours", neighbours, low=0, high=100)
-        async with self._composition.call(self._scope.tenant):
+
+        async def work() -> tuple[Recollection, ...]:
             await self._warn_if_shared()
             return await recall(
                 self._composition,
@@ -228,7 +229,8 @@ class UserMemory:
                 limit=limit,
                 neighbours=neighbours,
             )
-        raise AssertionError  # the block returns, or raises that the time is over
+
+        return await self._composition.call(self._scope.tenant, work)
 
     async def messages(self, session_id: str | None = None, *, limit: int = 20) -> tuple[Message, ...]:
         """Return the newest `limit` user and assistant turns, oldest first, without empty ones.
@@ -240,10 +242,13 @@ class UserMemory:
         session_id = check_optional_id("session_id", session_id) or self._scope.session_id
         check_count("limit", limit, low=0)
         filters = Filters(session_id=session_id, agent_id=self._scope.agent_id)
-        async with self._composition.call(self._scope.tenant):
+
+        async def work() -> Sequence[Episode]:
             await self._warn_if_shared()
             # Every episode has at least one side, so no more than `limit` of them are needed.
-            newest = await self._composition.archive.episodes.newest(self._scope.tenant, filters, limit=limit)
+            return await self._composition.archive.episodes.newest(self._scope.tenant, filters, limit=limit)
+
+        newest = await self._composition.call(self._scope.tenant, work)
         turns = tuple(chain.from_iterable(map(_sides, reversed(newest))))
         return turns[max(len(turns) - limit, 0) :]
 
@@ -256,7 +261,7 @@ class UserMemory:
                 "reading the anonymous tenant of a namespace that also holds named users; "
                 "use memory.user(user_id), or a namespace of its own"
             )
-            warnings.warn(msg, IsolationWarning, stacklevel=3)
+            warnings.warn(msg, IsolationWarning, stacklevel=5)  # who called the method that called us
 
 
 def _sides(episode: Episode) -> Sequence[Message]:

@@ -182,6 +182,23 @@ async def test_unshielded_flush_ends_with_its_leader_and_the_others_are_led_agai
     assert caller.outcomes == {item: f"did {item}" for item in "cde"}
 
 
+async def test_preparation_ends_with_its_leader_and_is_done_again_for_the_others() -> None:
+    gate, flush = Gate(), Gate(closed=False)
+
+    async def prepare(items: Sequence[object]) -> None:
+        await gate(items)
+
+    async with calling(Batcher(flush, prepare=prepare)) as caller:
+        await caller.submit("a", "b", "c", "d")
+        await caller.cancel("a")
+        await caller.cancel("d")
+        assert flush.batches == []
+        gate.open()
+    assert gate.batches == [["a"], ["b", "c", "d"]]
+    assert flush.batches == [["b", "c"]]
+    assert caller.outcomes == {item: f"did {item}" for item in "bc"}
+
+
 async def test_lane_given_to_a_waiter_that_is_cancelled_at_once_goes_on_to_the_next() -> None:
     gate = Gate()
     async with calling(Batcher(gate)) as caller:

@@ -49,10 +49,14 @@ class Submission:
 
 @dataclass(frozen=True)
 class Schedule:
-    """What happens: who submits what, and how the first flushes end; the others end well."""
+    """What happens: who submits what, and how the first flushes end; the others end well.
+
+    `preparing` are the ticks that it takes to prepare each of the first flushes, None for nothing to prepare.
+    """
 
     submissions: tuple[Submission, ...]
     flushes: tuple[tuple[int, str], ...]
+    preparing: tuple[int, ...] | None
     lanes: int
     max_weight: int
     share: float
@@ -79,6 +83,7 @@ schedules = st.builds(
         lambda drawn: tuple(sorted(drawn, key=lambda each: each.arrives))
     ),
     flushes=st.lists(st.tuples(st.integers(0, 3), endings), min_size=2, max_size=8).map(tuple),
+    preparing=st.none() | st.lists(st.integers(0, 3), max_size=4).map(tuple),
     lanes=st.sampled_from((1, 1, 2, 3)),
     max_weight=st.sampled_from((1, 3, 8, 100)),
     share=st.sampled_from((0.5, 1.0, 1.0)),
@@ -98,13 +103,16 @@ class Scenario:
     results: dict[int, object] = field(default_factory=dict)  # what the submitter got
     gone: set[int] = field(default_factory=set)  # whose task has left
     excused: set[int] = field(default_factory=set)  # cancelled, killed or out of patience
+    prepared: set[int] = field(default_factory=set)
     calls: int = 0
     in_flight: int = 0
 
     async def play(self) -> None:
         schedule = self.schedule
+        self.preparing = iter(schedule.preparing or ())
         self.batcher = Batcher[int, object](
             self.flush,
+            prepare=None if schedule.preparing is None else self.prepare,
             weigh=lambda item: schedule.submissions[item].weight,
             max_weight=schedule.max_weight,
             share=schedule.share,
@@ -119,9 +127,22 @@ class Scenario:
         self.check_results()
         await self.check_lanes()
 
+    async def prepare(self, items: Sequence[int]) -> None:
+        try:
+            self.check_flush(items)
+        except AssertionError as exc:
+            raise Violated from exc
+        self.in_flight += 1
+        try:
+            await anyio.sleep(next(self.preparing, 0))
+        finally:
+            self.in_flight -= 1
+        self.prepared.update(items)
+
     async def flush(self, items: Sequence[int]) -> Sequence[object]:
         try:
             self.check_flush(items)
+            assert self.schedule.preparing is None or self.prepared.issuperset(items)
         except AssertionError as exc:
             raise Violated from exc
         ticks, ending = self.script()
@@ -256,6 +277,7 @@ class Scenario:
             return items
 
         self.batcher._flush = gather
+        self.batcher._prepare = None
         async with anyio.create_task_group() as tasks:
             for _ in range(self.schedule.lanes):
                 tasks.start_soon(self.batcher.submit, 0)

@@ -15,7 +15,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from recollect import ConfigurationError
-from recollect._embedding import Embedding, chunks
+from recollect._embedding import CALL, FAILURES, Embedding, chunks
 
 from . import virtual_time
 
@@ -59,6 +59,11 @@ def embedding_of(embedder: NotingEmbedder, *, cached: int = 100) -> Embedding:
     return Embedding(embedder, cached=cached, chunk_chars=CHUNK)  # type: ignore[arg-type]
 
 
+async def one(embedding: Embedding, text: str) -> Any:
+    (found,) = await embedding.documents([text])
+    return found
+
+
 @dataclass(frozen=True)
 class Call:
     at: int
@@ -87,7 +92,7 @@ def test_every_call_has_its_own_vectors(loop: str) -> None:
 
         async def call(each: Call) -> None:
             await anyio.sleep(each.at)
-            found = await getattr(embedding, each.kind)(each.text)
+            found = await one(embedding, each.text) if each.kind == "document" else await embedding.query(each.text)
             pieces = list(chunks(each.text, CHUNK))[: 1 if each.kind == "query" else None]
             if set("!?").intersection("".join(pieces)):
                 assert found is None
@@ -114,7 +119,7 @@ class PickyEmbedder(NotingEmbedder):
         ]
 
 
-async def test_calls_made_while_one_is_in_flight_share_the_next_and_queries_have_their_own() -> None:
+async def test_queries_made_while_one_is_in_flight_share_the_next_and_documents_do_not_wait() -> None:
     opened = anyio.Event()
 
     async def hinder(texts: Sequence[str]) -> None:
@@ -123,64 +128,69 @@ async def test_calls_made_while_one_is_in_flight_share_the_next_and_queries_have
     embedder = NotingEmbedder(hinder)
     embedding = embedding_of(embedder)
     async with anyio.create_task_group() as tasks:
-        for text in ("a", "b", "c d ef", "b"):
-            tasks.start_soon(embedding.document, text)
-            await wait_all_tasks_blocked()
         for text in ("q", "r", "s"):
             tasks.start_soon(embedding.query, text)
             await wait_all_tasks_blocked()
-        assert embedder.calls == [("a",), ("q",)]
+        tasks.start_soon(embedding.documents, ["b", "c d ef", "b"])
+        await wait_all_tasks_blocked()
+        assert embedder.calls == [("q",), ("b", "c d", "ef")]
         opened.set()
-    assert sorted(embedder.calls[2:]) == [("b", "c d", "ef", "b"), ("r", "s")]
+    assert embedder.calls[2:] == [("r", "s")]
 
 
 async def test_bad_text_fails_alone() -> None:
-    opened = anyio.Event()
-
     async def hinder(texts: Sequence[str]) -> None:
-        await passing(opened)
         if "bad" in texts:
             raise RuntimeError
 
-    found: dict[str, Any] = {}
-    embedding = embedding_of(NotingEmbedder(hinder))
+    texts = ["one", "two", "bad", "tri", "for"]
+    found = await embedding_of(NotingEmbedder(hinder)).documents(texts)
+    assert [None if each is None else each[0].tolist() for each in found] == [
+        None if text == "bad" else unit(text, "document").tolist() for text in texts
+    ]
 
-    async def embed(text: str) -> None:
-        found[text] = await embedding.document(text)
 
-    async with anyio.create_task_group() as tasks:
-        for text in ("one", "two", "bad", "tri", "for"):
-            tasks.start_soon(embed, text)
-            await wait_all_tasks_blocked()
-        opened.set()
-    assert found.pop("bad") is None
-    assert {text: vector[0].tolist() for text, vector in found.items()} == {
-        text: unit(text, "document").tolist() for text in ("one", "two", "tri", "for")
-    }
+@pytest.mark.parametrize("bad", [{5}, {0, 31}, {15, 16}, {7, 8}], ids=repr)
+async def test_two_bad_texts_of_32_are_found_and_an_outage_is_given_up_early(bad: set[int]) -> None:
+    async def hinder(texts: Sequence[str]) -> None:
+        if any(int(text) in bad for text in texts):
+            raise RuntimeError
+
+    embedder = NotingEmbedder(hinder)
+    embedding = embedding_of(embedder, cached=0)
+    found = await embedding.documents([str(i) for i in range(32)])
+    assert {i for i, vectors in enumerate(found) if vectors is None} == bad
+    bad.update(range(32))
+    embedder.calls.clear()
+    assert await embedding.documents([str(i) for i in range(32)]) == [None] * 32
+    assert len(embedder.calls) <= 2 * FAILURES
 
 
 @pytest.mark.parametrize("number", [0.0, math.nan, math.inf, -math.inf, 1e300])
 async def test_unusable_vector_fails_alone_without_a_second_call(number: float) -> None:
-    opened = anyio.Event()
-
     async def hinder(texts: Sequence[str]) -> Any:
-        await passing(opened)
         return [[number if text == "bad" else 1.0, 0.0, 0.0] for text in texts]
 
-    found: dict[str, Any] = {}
     embedder = NotingEmbedder(hinder)
-    embedding = embedding_of(embedder)
+    found = await embedding_of(embedder).documents(["one", "two", "bad"])
+    assert embedder.calls == [("one", "two", "bad")]
+    assert [vectors is None for vectors in found] == [False, False, True]
 
-    async def embed(text: str) -> None:
-        found[text] = await embedding.document(text)
 
-    async with anyio.create_task_group() as tasks:
-        for text in ("one", "two", "bad"):
-            tasks.start_soon(embed, text)
-            await wait_all_tasks_blocked()
-        opened.set()
-    assert embedder.calls == [("one",), ("two", "bad")]
-    assert [text for text, vectors in found.items() if vectors is None] == ["bad"]
+@pytest.mark.parametrize("loop", virtual_time.LOOPS)
+def test_what_was_embedded_before_the_time_was_over_is_kept(loop: str, caplog: pytest.LogCaptureFixture) -> None:
+    async def play() -> None:
+        async def hinder(texts: Sequence[str]) -> None:
+            await anyio.sleep(1 if "0" in texts else 10)
+
+        embedder = NotingEmbedder(hinder)
+        embedding = embedding_of(embedder, cached=CALL)
+        found = await embedding.documents([str(i) for i in range(2 * CALL)], seconds=5)
+        assert [vectors is None for vectors in found] == [False] * CALL + [True] * CALL
+        assert [len(call) for call in embedder.calls] == [CALL, CALL]
+        assert "fails (TimeoutError)" in caplog.text
+
+    virtual_time.run(play, loop=loop)
 
 
 async def test_cancelled_leader_leaves_the_call_to_the_others() -> None:
@@ -195,12 +205,12 @@ async def test_cancelled_leader_leaves_the_call_to_the_others() -> None:
 
     async def lead() -> None:
         with scope:
-            await embedding.document("a")
+            await embedding.query("a")
 
     async with anyio.create_task_group() as tasks:
         tasks.start_soon(lead)
         await wait_all_tasks_blocked()
-        tasks.start_soon(embedding.document, "b")
+        tasks.start_soon(embedding.query, "b")
         await wait_all_tasks_blocked()
         scope.cancel()
         await wait_all_tasks_blocked()
@@ -212,7 +222,7 @@ async def test_cache_is_bounded_and_the_least_recently_used_goes_first() -> None
     embedder = NotingEmbedder()
     embedding = embedding_of(embedder, cached=2)
     for text in ("a", "b", "a", "c", "a", "b"):
-        assert await embedding.document(text) is not None
+        assert await one(embedding, text) is not None
         assert len(embedding._cache) <= 2
     assert embedder.calls == [("a",), ("b",), ("c",), ("b",)]
 
@@ -220,8 +230,8 @@ async def test_cache_is_bounded_and_the_least_recently_used_goes_first() -> None
 async def test_only_unknown_chunks_are_embedded_and_a_query_is_no_document() -> None:
     embedder = NotingEmbedder()
     embedding = embedding_of(embedder)
-    await embedding.document("abcdefgh")
-    again = await embedding.document("abcdijklefgh")
+    await one(embedding, "abcdefgh")
+    again = await one(embedding, "abcdijklefgh")
     assert again == pytest.approx(np.array([unit(text, "document") for text in ("abcd", "ijkl", "efgh")]))
     await embedding.query("abcd")
     assert embedder.calls == [("abcd", "efgh"), ("ijkl",), ("abcd",)]
@@ -230,7 +240,7 @@ async def test_only_unknown_chunks_are_embedded_and_a_query_is_no_document() -> 
 async def test_cache_of_nothing_keeps_nothing() -> None:
     embedder = NotingEmbedder()
     embedding = embedding_of(embedder, cached=0)
-    first, second = await embedding.document("a"), await embedding.document("a")
+    first, second = await one(embedding, "a"), await one(embedding, "a")
     assert np.array_equal(first, second)
     assert len(embedder.calls) == 2
 
@@ -239,7 +249,7 @@ async def test_vectors_have_length_one_whatever_their_size() -> None:
     async def hinder(texts: Sequence[str]) -> Any:
         return np.array([[3e38, 3e38, 0.0], [1e-45, 0.0, 0.0]][: len(texts)], dtype=np.float32)
 
-    found = await embedding_of(NotingEmbedder(hinder)).document("abcdefgh")
+    found = await one(embedding_of(NotingEmbedder(hinder)), "abcdefgh")
     assert found is not None
     assert found.dtype == np.float32
     assert found == pytest.approx(np.array([[0.5**0.5, 0.5**0.5, 0.0], [1.0, 0.0, 0.0]]))
@@ -272,10 +282,10 @@ async def test_what_is_no_embedding_is_none_and_is_not_kept(garbage: object) -> 
 
     embedder = NotingEmbedder(hinder)
     embedding = embedding_of(embedder)
-    assert await embedding.document("a") is None
+    assert await one(embedding, "a") is None
     assert await embedding.query("a") is None
     embedder.hinder = None
-    assert await embedding.document("a") is not None
+    assert await one(embedding, "a") is not None
     assert await embedding.query("a") is not None
 
 
@@ -291,7 +301,7 @@ async def test_failing_and_returning_are_one_line_each_without_a_word_of_the_tex
         embedder.hinder = hinder if failing else None
         embedding._cache.clear()
         for _ in range(3):
-            assert (await embedding.document("secret") is None) is failing
+            assert (await one(embedding, "secret") is None) is failing
             await embedding.query("secret")
     assert [(record.levelno, record.name) for record in caplog.records] == [
         (logging.WARNING, "recollect")

@@ -31,10 +31,16 @@ else:  # generic in the stubs only
 
 
 class Postgres:
-    """A pool whose statements and transactions leave nothing behind a cancellation."""
+    """A pool whose statements and transactions leave nothing behind a cancellation.
 
-    def __init__(self, pool: Pool) -> None:
+    Args:
+        pool: borrowed.
+        binary: whether its connections take vectors in pgvector's own format.
+    """
+
+    def __init__(self, pool: Pool, *, binary: bool = False) -> None:
         self._pool = pool
+        self.binary = binary
 
     async def fetch(self, sql: str, *args: object) -> Sequence[asyncpg.Record]:
         """Run one idempotent statement as a transaction of its own, again if that may help."""
@@ -104,21 +110,40 @@ async def _undo(conn: Connection) -> None:
         conn.terminate()
 
 
+def _as_it_is(value: bytes) -> bytes:
+    return value
+
+
 async def _keep_session(conn: object) -> None:
     """Replace the driver's reset: we leave no session state, so a release needs no round trip."""
 
 
 @asynccontextmanager
-async def open_pool(dsn: str, *, max_size: int = 16) -> AsyncGenerator[Pool]:
+async def open_pool(dsn: str, *, max_size: int = 16, vector: str | None = None) -> AsyncGenerator[Pool]:
     """Own a pool for the length of the block. It connects when it is used.
+
+    Args:
+        vector: the schema of pgvector, to send vectors in its own format.
 
     Raises:
         ConfigurationError: not on asyncio.
     """
     require_asyncio("PostgreSQL")
+
+    async def take_vectors(conn: "asyncpg.Connection[asyncpg.Record]") -> None:
+        if vector is not None:
+            await conn.set_type_codec(
+                "vector", schema=vector, encoder=_as_it_is, decoder=_as_it_is, format="binary"
+            )
+
     # min_size and lifetime 0: no connection is opened, and none closed, behind a caller's back.
     pool = asyncpg.create_pool(
-        dsn, min_size=0, max_size=max_size, max_inactive_connection_lifetime=0, reset=_keep_session
+        dsn,
+        min_size=0,
+        max_size=max_size,
+        max_inactive_connection_lifetime=0,
+        reset=_keep_session,
+        init=take_vectors,
     )
     await pool
     try:

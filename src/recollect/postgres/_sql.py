@@ -18,18 +18,27 @@ def quoted(identifier: str) -> str:
     return '"' + identifier.replace('"', '""') + '"'
 
 
-def statements(name: str, *, schema: str, vector: str) -> Mapping[str, str]:
-    """Return the blocks of `sql/<name>.sql` by name, for these schemas; `{filters}` stays in."""
+def statements(name: str, *, schema: str, vector: str, binary: bool = False) -> Mapping[str, str]:
+    """Return the blocks of `sql/<name>.sql` by name, for these schemas; `{filters}` stays in.
+
+    Args:
+        binary: whether vectors are parameters of their own type, rather than text.
+    """
     text = (files("recollect.postgres") / "sql" / f"{name}.sql").read_text()
     _, *parts = _NAME.split(text)
     return {
-        block: rendered(sql.strip(), schema=schema, vector=vector)
+        block: rendered(sql.strip(), schema=schema, vector=vector, binary=binary)
         for block, sql in zip(parts[::2], parts[1::2], strict=True)
     }
 
 
-def rendered(sql: str, *, schema: str, vector: str) -> str:
-    names = {"{schema}": quoted(schema), "{vector}": quoted(vector), "{episode}": EPISODE}
+def rendered(sql: str, *, schema: str, vector: str, binary: bool = False) -> str:
+    names = {
+        "{schema}": quoted(schema),
+        "{vector}": quoted(vector),
+        "{given_vector}": f"{quoted(vector)}.vector" if binary else "text",
+        "{episode}": EPISODE,
+    }
     for placeholder, name in names.items():
         sql = sql.replace(placeholder, name)
     return sql

@@ -1,6 +1,6 @@
 import re
 from collections.abc import AsyncGenerator, Callable, Sequence
-from contextlib import AsyncExitStack, asynccontextmanager
+from contextlib import asynccontextmanager
 from datetime import datetime
 
 from .._deadline import bounded
@@ -94,17 +94,28 @@ def check_schema(name: str) -> None:
 
 
 @asynccontextmanager
-async def open_server(where: str | Pool) -> AsyncGenerator[tuple[Postgres, bool]]:
-    """Own what is needed to reach the server at `where`; yield it, and whether it is an embedded one."""
+async def reached(where: str | Pool) -> AsyncGenerator[str | Pool]:
+    """Own the embedded server if `where` names one; yield where to connect to."""
     require_asyncio("PostgreSQL")
-    embedded = isinstance(where, str) and where.startswith(EMBEDDED)
-    async with AsyncExitStack() as stack:
-        if isinstance(where, str):
-            dsn = where
-            if embedded:
-                dsn = await stack.enter_async_context(open_embedded(where.removeprefix(EMBEDDED)))
-            where = await stack.enter_async_context(open_pool(dsn))
-        yield Postgres(where), embedded
+    if isinstance(where, str) and where.startswith(EMBEDDED):
+        async with open_embedded(where.removeprefix(EMBEDDED)) as dsn:
+            yield dsn
+    else:
+        yield where
+
+
+@asynccontextmanager
+async def connected(where: str | Pool, *, vector: str | None = None) -> AsyncGenerator[Postgres]:
+    """Own a pool if `where` is a DSN.
+
+    Args:
+        vector: the schema of pgvector; without it vectors go over as text.
+    """
+    if isinstance(where, str):
+        async with open_pool(where, vector=vector) as pool:
+            yield Postgres(pool, binary=vector is not None)
+    else:
+        yield Postgres(where)  # a codec would change what the caller's own code is given
 
 
 @asynccontextmanager
@@ -131,12 +142,16 @@ async def open_postgres(
         StoreUnavailable, DeadlineExceeded: the server did not answer.
     """
     check_schema(schema)
-    async with open_server(where) as (postgres, embedded):
-        with bounded(deadline):
-            behind = bool(await pending(postgres, schema))
-        if behind and (migrations == "auto" or (migrations is None and embedded)):
-            await migrate(postgres, schema)
-        with bounded(deadline):
-            await check(postgres, schema)
-            vector = await vector_schema(postgres)
-        yield PostgresArchive(postgres, schema=schema, vector=vector, clock=clock)
+    embedded = isinstance(where, str) and where.startswith(EMBEDDED)
+    async with reached(where) as there:
+        # A pool of its own: what connected before pgvector was there does not know its types.
+        async with connected(there) as postgres:
+            with bounded(deadline):
+                behind = bool(await pending(postgres, schema))
+            if behind and (migrations == "auto" or (migrations is None and embedded)):
+                await migrate(postgres, schema)
+            with bounded(deadline):
+                await check(postgres, schema)
+                vector = await vector_schema(postgres)
+        async with connected(there, vector=vector) as postgres:
+            yield PostgresArchive(postgres, schema=schema, vector=vector, clock=clock)

@@ -15,14 +15,15 @@ from .._together import both
 from ..errors import Conflict, EpisodeConflict, OutcomeUnknown, RecollectError, TryLater
 from ..stores import Candidates, EpisodeStore, Filters, NewEpisode, Query, Write
 from ..types import EmbeddingState, Episode, Session, Tenant
+from . import terms, vectors
 from ._errors import ConnectionLost
 from ._pool import Connection, Postgres
 from ._sql import statements
-from .terms import packed, postings
-from .vectors import spelled
 
 if TYPE_CHECKING:
     from ..stores import Booleans, Floats, Integers, Vectors
+
+    Given = Callable[[Vectors], Sequence[object]]
 
 Identity = tuple[str, str]
 """Tenant key and episode id."""
@@ -48,7 +49,10 @@ class PostgresEpisodes(EpisodeStore):
         clock: Callable[[], datetime] | None = None,
     ) -> None:
         self._postgres = postgres
-        self._sql = statements("episodes", schema=schema, vector=vector)
+        self._sql = statements("episodes", schema=schema, vector=vector, binary=postgres.binary)
+        self._given: Callable[[Vectors], Sequence[object]] = (
+            vectors.packed if postgres.binary else vectors.spelled
+        )
         self._clock = None if clock is None else aware(clock)
         self.embedder: tuple[str | None, int | None] = (None, None)
         """Model and dimensions that this process adopted: what else is in the archive then, is kept out."""
@@ -106,7 +110,7 @@ class PostgresEpisodes(EpisodeStore):
 
     def _arguments(self, batch: "_Batch") -> Sequence[object]:
         now = None if self._clock is None else self._clock()
-        return (*batch.arguments(now), *self.embedder)
+        return (*batch.arguments(now, self._given), *self.embedder)
 
     async def get(self, tenant: Tenant, id: str) -> Episode | None:
         row = await self._postgres.fetchrow(self._sql["get"], tenant.key, id)
@@ -150,7 +154,7 @@ class PostgresEpisodes(EpisodeStore):
     async def candidates(self, tenant: Tenant, query: Query) -> Candidates:
         if query.vector is None:
             return _candidates(query, await self._words(tenant, query.filters), None)
-        (vector,) = spelled(query.vector[np.newaxis])
+        (vector,) = self._given(query.vector[np.newaxis])
         words, meanings = await both(
             lambda: self._words(tenant, query.filters),
             lambda: self._postgres.fetchrow(self._sql["meanings"], tenant.key, vector),
@@ -169,9 +173,9 @@ class PostgresEpisodes(EpisodeStore):
         if not vectors:
             return 0
         places = [(seq, chunk) for seq, matrix in vectors.items() for chunk in range(len(matrix))]
-        texts = spelled(np.concatenate(list(vectors.values())))
+        given = self._given(np.concatenate(list(vectors.values())))
         row = await self._postgres.fetchrow(
-            self._sql["set_vectors"], tenant.key, *_columns(places, 2), texts, *self.embedder
+            self._sql["set_vectors"], tenant.key, *_columns(places, 2), given, *self.embedder
         )
         return 0 if row is None else row[0]
 
@@ -207,26 +211,26 @@ class _Batch:
         """Return the ids that a statement left alone, because they were taken."""
         return [identity for identity in self.items if identity not in stored]
 
-    def arguments(self, now: datetime | None) -> Sequence[object]:
-        """Return the parameters of the statement `append`."""
+    def arguments(self, now: datetime | None, given: "Given") -> Sequence[object]:
+        """Return the parameters of the statement `append`, with vectors as the server is given them."""
         left = Counter(tenant for tenant, _ in self.items)
         tenants = {write.tenant.key: write.tenant for write in self.writes}
         clocks = [(key, tenant.namespace, tenant.user_id, left[key]) for key, tenant in tenants.items()]
         rows: list[tuple[object, ...]] = []
         chunks: list[tuple[str, str, int]] = []
-        vectors: list[Vectors] = []
+        matrices: list[Vectors] = []
         for (tenant, id), new in self.items.items():
             left[tenant] -= 1
             rows.append((
                 tenant, left[tenant], id, new.digest, new.session_id, new.agent_id, new.input, new.output,
-                new.occurred_at, new.metadata, new.transcript, new.embedding_state, packed(new.terms),
+                new.occurred_at, new.metadata, new.transcript, new.embedding_state, terms.packed(new.terms),
             ))  # fmt: skip
             if new.vectors is not None:
                 chunks.extend((tenant, id, chunk) for chunk in range(len(new.vectors)))
-                vectors.append(new.vectors)
+                matrices.append(new.vectors)
         return (
             *_columns(clocks, 4), now, *_columns(rows, 13),
-            *_columns(chunks, 3), spelled(np.concatenate(vectors)) if vectors else [],
+            *_columns(chunks, 3), given(np.concatenate(matrices)) if matrices else [],
         )  # fmt: skip
 
 
@@ -323,7 +327,7 @@ def _candidates(query: Query, words: asyncpg.Record | None, meanings: asyncpg.Re
     seqs = _unpacked(words, "seqs", ">i8").astype(np.int64)
     sessions = _unpacked(words, "sessions", ">i8").astype(np.int64)
     lengths = _unpacked(words, "lengths", ">i4").astype(np.int64)
-    found = postings(query.terms, b"" if words is None else words["terms"] or b"", lengths)
+    found = terms.postings(query.terms, b"" if words is None else words["terms"] or b"", lengths)
     everything = Candidates(
         seqs=seqs,
         # A hash has any sign, and 0 stands for no session.

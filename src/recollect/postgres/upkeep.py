@@ -4,7 +4,7 @@ from dataclasses import dataclass
 
 from ._migrations import LEDGER, applied, migrate, migrations, pending
 from ._sql import quoted, rendered
-from .archive import check_schema, open_server
+from .archive import check_schema, connected, reached
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,14 +31,14 @@ async def migrate_schema(where: str, *, schema: str) -> tuple[str, ...]:
         SchemaError: another version of the package migrated it.
     """
     check_schema(schema)
-    async with open_server(where) as (postgres, _):
+    async with reached(where) as there, connected(there) as postgres:
         return tuple(await migrate(postgres, schema))
 
 
 async def schema_status(where: str, *, schema: str) -> SchemaStatus:
     """Return which migrations are applied; arguments and errors as those of `migrate_schema`."""
     check_schema(schema)
-    async with open_server(where) as (postgres, _):
+    async with reached(where) as there, connected(there) as postgres:
         missing = tuple(migration.name for migration in await pending(postgres, schema))
         ledger = await applied(postgres, schema)
     return SchemaStatus(

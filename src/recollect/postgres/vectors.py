@@ -1,8 +1,11 @@
-"""Vectors as text that PostgreSQL reads back bit for bit: "[+0x123456p-149,...]".
+"""Vectors as PostgreSQL reads them back bit for bit, a batch at a time.
 
 A driver encodes an array of floats one Python object at a time, which costs more than all the rest of
-storing an episode. pgvector reads hexadecimal floats, whose digits are those of the bits: numpy spells a
-whole batch by looking them up. And text needs no codec, so it works on any pool and through any pooler.
+storing an episode. So there are two ways:
+
+* in pgvector's binary format, which needs a codec, hence a pool of our own;
+* as text, "[+0x123456p-149,...]": pgvector reads hexadecimal floats, whose digits are those of the bits, and
+  numpy spells them by looking them up. Text needs no codec, so it works on any pool.
 """
 
 from typing import TYPE_CHECKING
@@ -41,6 +44,12 @@ def _words(words: "Iterable[str]") -> "NDArray[np.void]":
 
 
 _HEADS, _LOWS, _EXPONENTS = _tables()
+
+
+def packed(vectors: "Vectors") -> list[bytes]:
+    """Return each row of a matrix, shape (n, dimensions), in binary: dimensions, an unused int16, floats."""
+    header = vectors.shape[1].to_bytes(2) + bytes(2)
+    return [header + row.tobytes() for row in vectors.astype(">f4")]
 
 
 def spelled(vectors: "Vectors") -> list[str]:

@@ -83,7 +83,7 @@ def episode(
     content = [input, output, session_id, agent_id, str(occurred_at), metadata, transcript]
     return NewEpisode(
         id=str(uuid4()) if id is None else id,
-        digest=blake2b(_json.canonical(content), digest_size=16).digest(),
+        digest=blake2b(_json.canonical(content).encode(), digest_size=16).digest(),
         session_id=session_id,
         agent_id=agent_id,
         input=input,

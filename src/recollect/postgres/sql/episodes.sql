@@ -40,7 +40,7 @@ with embedder as (
 ), embedded as (
     insert into {schema}.episode_vector (tenant, seq, chunk, embedding)
     select tenant, seq, chunk, embedding::{vector}.vector
-    from unnest($19::text[], $20::text[], $21::int[], $22::text[]) as given (tenant, id, chunk, embedding)
+    from unnest($19::text[], $20::text[], $21::int[], $22::{given_vector}[]) as given (tenant, id, chunk, embedding)
     join stored using (tenant, id)
     where embedding_state = 'ready'
 )
@@ -116,7 +116,7 @@ from (
 -- Exact: every vector of the tenant is compared. The query is read once, not once for each of them.
 select
     string_agg(int8send(seq), '') as seqs,
-    string_agg(float8send(1 - (embedding operator({vector}.<=>) (select $2::text::{vector}.vector))), '') as cosines
+    string_agg(float8send(1 - (embedding operator({vector}.<=>) (select $2::{given_vector}::{vector}.vector))), '') as cosines
 from {schema}.episode_vector where tenant = $1
 
 -- name: unembedded
@@ -135,7 +135,7 @@ with ready as (
 ), embedded as (
     insert into {schema}.episode_vector (tenant, seq, chunk, embedding)
     select $1, seq, chunk, embedding::{vector}.vector
-    from unnest($2::bigint[], $3::int[], $4::text[]) as given (seq, chunk, embedding)
+    from unnest($2::bigint[], $3::int[], $4::{given_vector}[]) as given (seq, chunk, embedding)
     join ready using (seq)
 )
 select count(*) from ready
