@@ -1,33 +1,13 @@
-"""What a back end must provide. Implement these and nothing else.
-
-Stores are thin: policy (validation, embedding, ranking, deadlines) is above them, once. Ids and
-instants are arguments, which makes writes idempotent, hence retryable. Every method takes the
-tenant first, and nothing of another tenant is ever read, counted or locked with it; only the
-`Directory` looks across tenants.
-
-Every method is a checkpoint. A read that is cancelled has changed nothing; a write that is
-cancelled has either landed as a whole or not at all.
-"""
-
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
-from typing import TYPE_CHECKING, Any, Literal, Protocol
+from typing import TYPE_CHECKING, Any, Protocol
 
-from .errors import RecollectError
-from .types import EmbeddingState, Episode, Session, Tenant
+from ..errors import RecollectError
+from ..types import EmbeddingState, Episode, Session, Tenant
 
 if TYPE_CHECKING:
-    import numpy as np
-    from numpy.typing import NDArray
-
-    Booleans = NDArray[np.bool_]
-    Floats = NDArray[np.float64]
-    Integers = NDArray[np.int64]
-    Vector = NDArray[np.float32]
-    Vectors = NDArray[np.float32]
-
-TextKind = Literal["query", "document"]
+    from .vectors import Booleans, Floats, Integers, Vectors
 
 
 @dataclass(slots=True, eq=False)
@@ -220,65 +200,4 @@ class EpisodeStore(Protocol):
 
     async def set_vectors(self, tenant: Tenant, vectors: "Mapping[int, Vectors]") -> int:
         """Make episodes ready, by `seq`; return how many were not ready before. Idempotent."""
-        ...
-
-
-class Directory(Protocol):
-    """Knows which tenants exist: those that have stored something. The only view across tenants."""
-
-    async def users(self, namespace: str, *, after: str | None, limit: int) -> Sequence[str | None]:
-        """Return up to `limit` users of a namespace, in byte order, the anonymous one first.
-
-        Args:
-            after: the last user of the page before; "" starts at the named ones, None at the very first.
-        """
-        ...
-
-    async def has_named_users(self, namespace: str) -> bool:
-        """Return whether any tenant of the namespace is not the anonymous one."""
-        ...
-
-
-class Archive(Protocol):
-    """The durable half of a memory. Its parts share a unit of work and the tenant's clock."""
-
-    @property
-    def episodes(self) -> EpisodeStore: ...
-
-    @property
-    def directory(self) -> Directory: ...
-
-    async def adopt_embedder(self, model: str, dimensions: int, *, reembed: bool) -> None:
-        """Bind the archive to an embedder: the first one is recorded, the same one accepted.
-
-        Args:
-            reembed: take another one too, dropping every vector and making every episode pending.
-
-        Raises:
-            EmbeddingMismatch: vectors of another model are stored, and `reembed` is false.
-        """
-        ...
-
-
-class Reranker(Protocol):
-    """Scores the best hits of a recall anew. The user's code: called without a lock or a connection held."""
-
-    async def __call__(self, query: str, texts: Sequence[str], /) -> Sequence[float]:
-        """Return a score for each text, the higher the better."""
-        ...
-
-
-class Embedder(Protocol):
-    """Turns texts into vectors. The user's code: called without a lock or a connection held."""
-
-    @property
-    def model(self) -> str:
-        """Name stored with the vectors, so that two models are never mixed."""
-        ...
-
-    @property
-    def dimensions(self) -> int: ...
-
-    async def embed(self, texts: Sequence[str], *, kind: TextKind) -> "Vectors":
-        """Return shape (len(texts), dimensions), float32. Need not be normalised."""
         ...

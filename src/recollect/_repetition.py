@@ -1,0 +1,67 @@
+"""Saying the same again: when there is nothing to store, now and after whatever may be erased."""
+
+from collections.abc import Sequence
+from dataclasses import replace
+
+from ._timeline import Assertion, Piece, visible
+from .stores.facts import Claim
+
+
+def repeated(log: Sequence[Assertion], new: Assertion) -> Assertion | None:
+    """Return the assertion that says what `new` says, so that there is nothing to store.
+
+    It has the same object and claim, its sources are among those of the other, and it would change nobody's
+    winner. Both hold whatever is erased later: so erasing makes no difference but what it erases. Therefore
+    one without sources is not repeated by one with, and something else that took ground in between, of which
+    it may lose some again, makes `new` worth storing.
+    """
+    shown = visible(log)
+    for i in reversed(range(len(shown))):
+        old = shown[i]
+        if (
+            (old.op, old.object, claim_of(old)) == (new.op, new.object, claim_of(new))
+            and bool(old.sources) == bool(new.sources)
+            and set(new.sources) <= set(old.sources)
+        ):
+            return None if any(_takes_ground(each, new) for each in shown[i + 1 :]) else old
+    return None
+
+
+def _takes_ground(other: Assertion, new: Assertion) -> bool:
+    """Whether something else between two equal assertions can hold what the later one would take back."""
+    if other.op == "retract" or (other.op, other.object) == (new.op, new.object):
+        return False
+    if not Piece(other, other.claimed_from, other.claimed_to, 0, other.recorded_at).overlaps(
+        new.claimed_from, new.claimed_to
+    ):
+        return False
+    keeps_it = new.onset and other.claimed_from > new.claimed_from
+    never_had_it = other.onset and other.claimed_from < new.claimed_from
+    return not keeps_it and not never_had_it
+
+
+def without(log: Sequence[Assertion], episodes: frozenset[str]) -> list[Assertion]:
+    """Return what the log of a slot would be if these episodes had never been remembered.
+
+    What has no source left is gone, with the retractions of it; and so is what was worth storing only
+    because of something that is gone. Numbers and instants stay what they were.
+    """
+    kept: list[Assertion] = []
+    gone: set[str] = set()
+    retracted = {each.ref for each in log}
+    for each in log:
+        left = tuple(source for source in each.sources if source not in episodes)
+        same = replace(each, sources=left, replaces=None if each.replaces in gone else each.replaces)
+        if (
+            (each.sources and not left)
+            or each.ref in gone
+            or (each.op != "retract" and each.id not in retracted and repeated(kept, same) is not None)
+        ):
+            gone.add(each.id)
+        else:
+            kept.append(same)
+    return kept
+
+
+def claim_of(assertion: Assertion) -> Claim:
+    return Claim(assertion.claimed_from, assertion.claimed_to, assertion.onset)

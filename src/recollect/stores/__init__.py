@@ -1,0 +1,39 @@
+"""What a back end must provide. Implement these and nothing else.
+
+Stores are thin: policy (validation, embedding, ranking, deadlines) is above them, once. Ids and
+instants are arguments, which makes writes idempotent, hence retryable. Every method takes the
+tenant first, and nothing of another tenant is ever read, counted or locked with it; only the
+`Directory` looks across tenants.
+
+Every method is a checkpoint. A read that is cancelled has changed nothing; a write that is
+cancelled has either landed as a whole or not at all.
+"""
+
+from typing import TYPE_CHECKING
+
+from .archive import Archive, Directory
+from .episodes import Candidates, EpisodeStore, Filters, NewEpisode, Query, Write
+from .facts import FactStore
+from .plugs import Embedder, Reranker, TextKind
+
+if TYPE_CHECKING:
+    from .vectors import Booleans as Booleans
+    from .vectors import Floats as Floats
+    from .vectors import Integers as Integers
+    from .vectors import Vector as Vector
+    from .vectors import Vectors as Vectors
+
+__all__ = (
+    "Archive",
+    "Candidates",
+    "Directory",
+    "Embedder",
+    "EpisodeStore",
+    "FactStore",
+    "Filters",
+    "NewEpisode",
+    "Query",
+    "Reranker",
+    "TextKind",
+    "Write",
+)
