@@ -7,10 +7,10 @@ from hashlib import blake2b
 from typing import cast
 
 from ._ids import derived
-from ._repetition import claim_of, repeated
+from ._repetition import claim_of, repeated, same_content
 from ._timeline import Assertion, Op, Piece, Slot, Step, advance, after, supporters, visible
 from .errors import Conflict, FactConflict, InvalidInput, NotFound, RollbackConflict, VersionConflict
-from .stores.facts import (
+from .stores.changes import (
     Assert,
     Change,
     Claim,
@@ -169,7 +169,7 @@ class Draft:
         )
         taken = self._state.by_id.get(operation.id) if operation.chosen else None
         if taken is not None:
-            if not _same_content(taken, assertion, started=operation.claim.start is not None):
+            if not same_content(taken, assertion, started=operation.claim.start is not None):
                 msg = "the id is taken by another fact; use update or correct to replace it"
                 raise FactConflict(msg)
             self._note(taken, changed=False)
@@ -402,12 +402,3 @@ def entry_of(
         sources=tuple(dict.fromkeys(source for each in held for source in each.sources)),
         confidence=max((each.confidence for each in held), default=assertion.confidence),
     )
-
-
-def _same_content(stored: Assertion, new: Assertion, *, started: bool) -> bool:
-    """Compare what a caller passed under an id that is taken; `valid_from` only if it was given."""
-    if not started:
-        new = replace(new, claimed_from=stored.claimed_from)
-    return (stored.op, stored.place, stored.object, claim_of(stored), stored.confidence, stored.sources) == (
-        new.op, new.place, new.object, claim_of(new), new.confidence, new.sources,
-    )  # fmt: skip

@@ -12,7 +12,7 @@ from ._draft import MAIN, UNDECLARED, Draft, State, digest, slot_of
 from ._ids import derived
 from ._timeline import Assertion, Piece, Slot, after, visible
 from .errors import IdempotencyConflict, RecollectError
-from .stores.facts import (
+from .stores.changes import (
     Assert,
     Change,
     Committed,

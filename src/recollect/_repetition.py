@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from dataclasses import replace
 
 from ._timeline import Assertion, Piece, visible
-from .stores.facts import Claim
+from .stores.changes import Claim
 
 
 def repeated(log: Sequence[Assertion], new: Assertion) -> Assertion | None:
@@ -61,6 +61,15 @@ def without(log: Sequence[Assertion], episodes: frozenset[str]) -> list[Assertio
         else:
             kept.append(same)
     return kept
+
+
+def same_content(stored: Assertion, new: Assertion, *, started: bool) -> bool:
+    """Compare what a caller passed under an id that is taken; `valid_from` only if it was given."""
+    if not started:
+        new = replace(new, claimed_from=stored.claimed_from)
+    return (stored.op, stored.place, stored.object, claim_of(stored), stored.confidence, stored.sources) == (
+        new.op, new.place, new.object, claim_of(new), new.confidence, new.sources,
+    )  # fmt: skip
 
 
 def claim_of(assertion: Assertion) -> Claim:

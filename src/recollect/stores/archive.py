@@ -1,8 +1,9 @@
 from collections.abc import Mapping, Sequence
 from typing import Protocol
 
+from .changes import Rule
 from .episodes import EpisodeStore
-from .facts import FactStore, Rule
+from .facts import FactStore
 
 
 class Directory(Protocol):
