@@ -36,7 +36,7 @@ FLOORS = (
 VENDORS = {
     "_loop.py": {"asyncio"},
     "_analysis.py": {"Stemmer"},
-    "types.py": {"pydantic"},
+    "types": {"pydantic"},
     "stores": {"numpy"},
     "_embedding.py": {"numpy"},
     "_ranking.py": {"numpy"},

@@ -1,5 +1,3 @@
-"""Values that cross the border of the package. All of them are immutable."""
-
 import math
 from collections.abc import Iterator
 from dataclasses import dataclass, field, fields
@@ -9,7 +7,7 @@ from urllib.parse import quote
 
 from pydantic import BaseModel, ConfigDict, Field
 
-from .errors import ConfigurationError
+from ..errors import ConfigurationError
 
 T = TypeVar("T")
 
@@ -121,11 +119,13 @@ class RecallWeights:
             raise ConfigurationError(msg)
 
 
-class _Value(BaseModel):
+class Value(BaseModel):
+    """What crosses the border: frozen, and refuses what it does not know."""
+
     model_config = ConfigDict(frozen=True, extra="forbid")
 
 
-class Episode(_Value):
+class Episode(Value):
     """One exchange, never changed after it is stored."""
 
     id: str = Field(description="unique within the tenant")
@@ -172,7 +172,7 @@ class EpisodeDraft:
     id: str | None = None
 
 
-class Message(_Value):
+class Message(Value):
     """One side of an episode, as a chat message."""
 
     role: Role
@@ -181,7 +181,7 @@ class Message(_Value):
     at: datetime = Field(description="when the episode happened, UTC")
 
 
-class Session(_Value):
+class Session(Value):
     """A conversation, as far as it was remembered."""
 
     session_id: str
@@ -192,12 +192,15 @@ class Session(_Value):
     last_at: datetime = Field(description="latest occurred_at, UTC")
 
 
-class Page(_Value, Generic[T]):
+class Page(Value, Generic[T]):
     """A part of a long result."""
 
     items: tuple[T, ...]
     cursor: str | None = Field(description="give it back for the next page; None at the end")
     basis: int = Field(description="the tenant's transaction counter that was read; 0 if of none")
+    stable: bool = Field(
+        default=True, description="whether the same read at this basis gives the same for ever, until erasure"
+    )
 
     def __iter__(self) -> Iterator[T]:  # type: ignore[override]  # a page is its items, not its fields
         return iter(self.items)
@@ -206,7 +209,7 @@ class Page(_Value, Generic[T]):
         return len(self.items)
 
 
-class Signals(_Value):
+class Signals(Value):
     """Why an episode was recalled. None: that leg had nothing to say, or did not take part."""
 
     semantic: float | None = Field(default=None, description="cosine of query and episode, -1..1")
@@ -217,7 +220,7 @@ class Signals(_Value):
     rerank: float | None = Field(default=None, description="what the reranker says; then it is the score")
 
 
-class Recollection(_Value):
+class Recollection(Value):
     """An episode that answers a query."""
 
     episode: Episode
