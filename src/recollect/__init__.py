@@ -2,6 +2,7 @@
 
 from typing import TYPE_CHECKING, Any
 
+from ._period import day
 from .connect import open_memory
 from .errors import (
     ConfigurationError,
@@ -28,31 +29,48 @@ from .errors import (
     UnsupportedOperation,
     VersionConflict,
 )
+from .hooks import Commit, Proposal
 from .stores import Archive, Directory, Embedder, EpisodeStore, Reranker
 from .types import (
+    FOREVER,
+    Change,
+    Diff,
     Episode,
     EpisodeDraft,
+    Fact,
+    FactDraft,
+    FactHit,
+    FactPath,
+    FactSignals,
     Limits,
     MemoryStatistics,
     Message,
     Page,
+    Provenance,
     RecallWeights,
     Recollection,
     Session,
     Signals,
+    Span,
     Tenant,
+    Transaction,
 )
 
 if TYPE_CHECKING:
     from ._tenants import TenantMap
     from .memory import Memory
+    from .predicates import Predicate
     from .user import UserMemory
 
 __all__ = (
+    "FOREVER",
     "Archive",
+    "Change",
+    "Commit",
     "ConfigurationError",
     "Conflict",
     "DeadlineExceeded",
+    "Diff",
     "Directory",
     "Embedder",
     "EmbeddingMismatch",
@@ -60,7 +78,12 @@ __all__ = (
     "EpisodeConflict",
     "EpisodeDraft",
     "EpisodeStore",
+    "Fact",
     "FactConflict",
+    "FactDraft",
+    "FactHit",
+    "FactPath",
+    "FactSignals",
     "HookError",
     "IdempotencyConflict",
     "InvalidInput",
@@ -76,6 +99,9 @@ __all__ = (
     "OutcomeUnknown",
     "Overloaded",
     "Page",
+    "Predicate",
+    "Proposal",
+    "Provenance",
     "RecallWeights",
     "RecollectError",
     "Recollection",
@@ -84,17 +110,20 @@ __all__ = (
     "SchemaError",
     "Session",
     "Signals",
+    "Span",
     "StoreUnavailable",
     "Tenant",
     "TenantMap",
+    "Transaction",
     "TryLater",
     "UnsupportedOperation",
     "UserMemory",
     "VersionConflict",
+    "day",
     "open_memory",
 )
 
-_LAZY = {"Memory": "memory", "UserMemory": "user", "TenantMap": "_tenants"}
+_LAZY = {"Memory": "memory", "UserMemory": "user", "TenantMap": "_tenants", "Predicate": "predicates"}
 """Names whose modules import numpy, or are rarely needed: imported when they are asked for."""
 
 

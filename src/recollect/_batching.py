@@ -99,12 +99,18 @@ class Batcher(Generic[Item, Result]):
         self._share = share
         self._served = 0  # submissions in the last flush
         self._max_waiting = max_waiting
+        self._lanes = lanes
         self._free_lanes = lanes
         self._shield = shield
         # An ordered set: a cancelled waiter leaves from anywhere, and who was cut off returns to the head.
         self._queue: OrderedDict[_Entry[Item, Result], None] = OrderedDict()
         self._flushes = 0
         self._items = 0
+
+    @property
+    def busy(self) -> bool:
+        """Whether anybody waits, or leads."""
+        return bool(self._queue) or self._free_lanes < self._lanes
 
     def statistics(self) -> BatcherStatistics:
         return BatcherStatistics(waiting=len(self._queue), flushes=self._flushes, items=self._items)

@@ -2,7 +2,7 @@
 
 import math
 import unicodedata
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from datetime import UTC, datetime
 from typing import Any, cast, get_args
 
@@ -180,3 +180,26 @@ def check_where(field: str, value: object) -> dict[tuple[str, ...], Any]:
             raise InvalidInput(field, "has an operator; only equality with a JSON value is supported")
         where[names] = expected
     return where
+
+
+def check_confidence(field: str, value: object) -> float:
+    """Return `value` if it is a number in 0..1."""
+    if isinstance(value, bool) or not isinstance(value, int | float):
+        raise InvalidInput(field, f"expected a number, got {type(value).__name__}")
+    if not 0 <= value <= 1:
+        raise InvalidInput(field, "must be in 0..1")
+    return float(value)
+
+
+def check_ids(field: str, value: object, *, limit: int) -> tuple[str, ...]:
+    """Return distinct ids, in their order."""
+    if not isinstance(value, list | tuple | set | frozenset):
+        raise InvalidInput(field, f"expected a list of ids, got {type(value).__name__}")
+    given = cast("Collection[object]", value)
+    if len(given) > limit:
+        raise InvalidInput(field, f"more than {limit}")
+    return tuple(dict.fromkeys(check_id(f"{field}[{i}]", each) for i, each in enumerate(given)))
+
+
+def check_optional_text(field: str, value: object, *, limit: int = MAX_FILTER_BYTES) -> str | None:
+    return None if value is None else check_text(field, value, limit=limit)

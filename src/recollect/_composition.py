@@ -1,5 +1,5 @@
 from collections.abc import Awaitable, Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TypeVar
 
 import anyio
@@ -11,7 +11,10 @@ from ._deadline import half_of_the_rest
 from ._embedding import Embedding
 from ._tenants import TenantMap
 from .errors import DeadlineExceeded, MemoryClosed, OutcomeUnknown, RecollectError
+from .hooks import Hooks
+from .predicates import Predicates
 from .stores import Archive, Reranker, Write
+from .stores.changes import Change, Committed
 from .types import Episode, Limits, RecallWeights, Tenant, text_of
 
 T = TypeVar("T")
@@ -20,10 +23,15 @@ Outcome = tuple[Episode, ...] | Exception
 """The stored episodes of a write, or why there are none."""
 
 
+@dataclass(slots=True, eq=False)
 class TenantState:
-    """What the process keeps of a tenant while it is leased or idle."""
+    """What the process keeps of a tenant while it is leased or idle.
 
-    __slots__ = ()
+    Attributes:
+        facts: gathers changes of its facts; exists while somebody waits for one.
+    """
+
+    facts: Batcher[Change, Committed] | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,6 +65,8 @@ class Composition:
     deadline: float | None
     writes: Batcher[Write, tuple[Episode, ...]]
     embedded_writes: Batcher[Write, tuple[Episode, ...]]
+    predicates: Predicates
+    hooks: Hooks = field(default_factory=Hooks)
     closed: bool = False
 
     def ensure_open(self) -> None:

@@ -261,6 +261,8 @@ class Draft:
             start = self.at
         if operation.bounded:
             end, onset = operation.end, False
+        if operation.opened:
+            end, onset = None, True
         if end is not None and end <= start:
             raise InvalidInput("valid_to", "must be after valid_from")
         return Claim(start, end, onset)

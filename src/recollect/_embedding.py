@@ -2,6 +2,7 @@
 
 import logging
 import math
+import random
 from collections import OrderedDict
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
@@ -23,7 +24,7 @@ CALL = 256
 """Chunks that the embedder is given at once, at most."""
 
 FAILURES = 12
-"""Calls after which a batch is given up: enough to isolate two bad texts of 32, and few in an outage."""
+"""Failures in a row after which a batch is given up: one bad text of `CALL` takes 9, and an outage few."""
 
 logger = logging.getLogger("recollect")
 
@@ -38,7 +39,7 @@ class _Attempt:
 
     Attributes:
         found: vectors by key; None for those that there are none of yet.
-        failures: calls that failed.
+        failures: calls that failed since one came back.
         error: why the last of the texts without a vector has none.
     """
 
@@ -48,7 +49,9 @@ class _Attempt:
 
 
 class Embedding:
-    """What a memory knows of its embedder: concurrent calls become one, results are kept.
+    """What a memory knows of its embedder: results are kept, and concurrent queries become one call.
+
+    Documents come as batches: who leads a batch of writes has it embedded before it is committed.
 
     Args:
         embedder: the user's.
@@ -71,7 +74,7 @@ class Embedding:
         self._chunk_chars = chunk_chars
         self._cache: OrderedDict[bytes, Vector] = OrderedDict()
         self._failing = False
-        # No shield: it is user code. Documents come in batches already.
+        # No shield: it is user code.
         self._queries = Batcher[str, "Vector"](self._ask_for_queries, shield=False)
 
     async def documents(self, texts: Sequence[str], *, seconds: float = math.inf) -> "list[Vectors | None]":
@@ -126,9 +129,13 @@ class Embedding:
                 attempt.error = exc
                 return
             middle = len(wanted) // 2
-            await self._embed(wanted[:middle], attempt)
-            await self._embed(wanted[middle:], attempt)
+            halves = [wanted[:middle], wanted[middle:]]
+            # The oldest are those that always fail: first every time, they would use up every attempt.
+            random.shuffle(halves)
+            for half in halves:
+                await self._embed(half, attempt)
             return
+        attempt.failures = 0
         for (key, _), vector in zip(wanted, vectors, strict=True):
             if isinstance(vector, Exception):
                 attempt.error = vector

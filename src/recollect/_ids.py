@@ -1,6 +1,9 @@
 import os
+import re
 import time
 from hashlib import blake2b
+
+_UUID7 = re.compile(r"[0-9a-f]{8}-[0-9a-f]{4}-7[0-9a-f]{3}-[89ab][0-9a-f]{3}-[0-9a-f]{12}")
 
 
 def derived(first: str, position: int) -> str:
@@ -10,6 +13,11 @@ def derived(first: str, position: int) -> str:
     """
     digest = blake2b(f"{first}\0{position}".encode(), digest_size=16).digest()
     return _uuid(int.from_bytes(digest), version=8)
+
+
+def is_uuid7(text: str) -> bool:
+    """Whether it looks like one of ours."""
+    return _UUID7.fullmatch(text) is not None
 
 
 def uuid7() -> str:

@@ -29,8 +29,10 @@ def repeated(log: Sequence[Assertion], new: Assertion) -> Assertion | None:
 
 def _takes_ground(other: Assertion, new: Assertion) -> bool:
     """Whether something else between two equal assertions can hold what the later one would take back."""
-    if other.op == "retract" or (other.op, other.object) == (new.op, new.object):
+    if other.op == "retract":
         return False
+    if (other.op, other.object, other.claimed_from) == (new.op, new.object, new.claimed_from):
+        return False  # with another beginning it may lose ground that this one would have kept
     if not Piece(other, other.claimed_from, other.claimed_to, 0, other.recorded_at).overlaps(
         new.claimed_from, new.claimed_to
     ):

@@ -123,6 +123,10 @@ class TenantMap(Generic[K, S]):
         msg = f"all {self._capacity} tenants of the map are in use; raise Limits.max_users or try later"
         raise Overloaded(msg)
 
+    def held(self, tenant: K) -> S:
+        """Return the state of a tenant that the caller leases."""
+        return self._leased[tenant].state
+
     # The rest runs without an await: the map is consistent whenever another task can look at it.
 
     def _has_room_for(self, tenant: K) -> bool:

@@ -22,7 +22,7 @@ Pieces are never edited. One that loses ground is closed at that transaction, an
 the left and to the right, is opened anew: so the answer at an earlier transaction stays what it was.
 """
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
 from itertools import groupby
@@ -171,14 +171,22 @@ def replay(log: Sequence[Assertion]) -> list[Piece]:
     """Return every piece there ever was, in order of `(tx_from, valid_from)`: the projection of a log."""
     closed: list[Piece] = []
     current: list[Piece] = []
+    for step, now in projected(log):
+        closed.extend(step.closed)
+        current = now
+    return sorted([*closed, *current], key=lambda piece: (piece.tx_from, piece.valid_from))
+
+
+def projected(log: Sequence[Assertion]) -> Iterator[tuple[Step, list[Piece]]]:
+    """Yield, for each transaction of a log, what it does to the projection and what is current afterwards."""
+    current: list[Piece] = []
     done: list[Assertion] = []
     for _, of_one in groupby(log, key=lambda each: each.tx):
         new = list(of_one)
         step = advance(current, done, new)
-        closed.extend(step.closed)
         current = after(current, step)
         done.extend(new)
-    return sorted([*closed, *current], key=lambda piece: (piece.tx_from, piece.valid_from))
+        yield step, current
 
 
 def after(current: Sequence[Piece], step: Step) -> list[Piece]:

@@ -1,4 +1,7 @@
 import math
+from collections.abc import Collection, Iterable
+
+from anyio.lowlevel import checkpoint_if_cancelled
 
 from ._analysis import languages
 from ._checks import check_count, check_id, check_optional_id
@@ -9,6 +12,8 @@ from ._deadline import bounded
 from ._embedding import Embedding
 from ._tenants import TenantMap
 from .errors import ConfigurationError
+from .hooks import After, Before, Event, Stage
+from .predicates import Predicate, Predicates
 from .stores import Archive, Embedder, Reranker
 from .types import Limits, MemoryStatistics, Page, RecallWeights, Tenant
 from .user import UserMemory
@@ -33,6 +38,7 @@ class Memory:
         namespace: default of `user`.
         embedder: without one, recall goes by words and context.
         reranker: scores the best hits of a recall anew.
+        predicates: of facts. Their rules must be those of the archive: `archive.adopt_predicates`.
         limits: bounds of what is held and accepted.
         weights: what counts how much in a recall.
         language: of the texts; decides on stemming and stop words.
@@ -51,6 +57,7 @@ class Memory:
         namespace: str = "default",
         embedder: Embedder | None = None,
         reranker: Reranker | None = None,
+        predicates: Iterable[Predicate] = (),
         limits: Limits = Limits(),
         weights: RecallWeights = RecallWeights(),
         language: str = "english",
@@ -77,6 +84,7 @@ class Memory:
             deadline=deadline,
             writes=group_commit(archive, None),
             embedded_writes=group_commit(archive, embedding),
+            predicates=Predicates(predicates),
         )
 
     @property
@@ -132,6 +140,35 @@ class Memory:
         more = len(found) > limit
         position = sealed(found[limit - 1] or "", "users", namespace) if more else None
         return Page(items=tuple(found[:limit]), cursor=position, basis=0)
+
+    async def register_predicate(self, predicate: Predicate) -> None:
+        """Declare a predicate, as `open_memory(predicates=...)` does.
+
+        Raises:
+            ConfigurationError: it is declared already, or stored, with another rule.
+        """
+        composition = self._composition
+        composition.ensure_open()
+        await checkpoint_if_cancelled()
+        declared = Predicates([*composition.predicates.values(), predicate])
+        with bounded(composition.deadline):
+            await composition.archive.adopt_predicates({predicate.name: predicate.rule}, replace=False)
+        composition.predicates = declared
+
+    def add_hook(
+        self, hook: Before | After, *, events: Collection[Event] | None = None, stage: Stage = "before"
+    ) -> None:
+        """Have `hook`, sync or async, called with every change of facts.
+
+        A "before" hook gets the `Proposal`, and vetoes it by raising: `HookError`, nothing is stored. An
+        "after" hook gets the `Commit`; if it fails that is logged, and the change stays. Both run outside
+        of every lock and transaction, and may use the memory.
+
+        Args:
+            events: only these; None for all.
+        """
+        self._composition.ensure_open()
+        self._composition.hooks.add(hook, events, stage)
 
     def statistics(self) -> MemoryStatistics:
         """Return what the memory holds in process right now."""

@@ -18,6 +18,7 @@ from ._recall import recall
 from ._remembering import Embed, remember
 from .episodes import Episodes
 from .errors import IsolationWarning, LeaseError
+from .facts import Facts
 from .stores import Filters
 from .types import Episode, EpisodeDraft, Message, Mode, Recollection
 
@@ -34,6 +35,7 @@ class UserMemory:
         self._scope = scope
         self._leases = 0
         self.episodes = Episodes(composition, scope)
+        self.facts = Facts(composition, scope)
 
     @property
     def user_id(self) -> str | None:

@@ -85,6 +85,7 @@ class Replace:
         correct: it was never true, so it is hidden; else it was true until now.
         start, end: None for those of the assertion that is replaced.
         bounded: whether `end` is given, None being no end then.
+        opened: whether it has no end of its own any more.
     """
 
     id: str
@@ -94,6 +95,7 @@ class Replace:
     start: datetime | None = None
     end: datetime | None = None
     bounded: bool = False
+    opened: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -125,9 +127,11 @@ class Rollback:
 Operation = Assert | Void | Retract | Replace | Promote | Discard | Rollback
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True, eq=False)
 class FactText:
     """What a fact is found by; the same for every assertion of it.
+
+    Only its vectors and `embedding_state` change, until it is handed to a store.
 
     Attributes:
         digest: of subject, predicate and object: `_ledger.text_digest`.
@@ -151,7 +155,7 @@ class Change:
         key: idempotency key; the same key with the same digest is the same change.
         digest: of what the caller passed.
         name: of the operation, for the journal.
-        texts: of the objects that are new; only they change until the change is handed over.
+        texts: of the objects that may be new.
         handed_over: set before a store is asked; until then the change has surely not landed.
     """
 

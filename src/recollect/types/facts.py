@@ -23,7 +23,7 @@ FOREVER: Final = Forever.FOREVER
 
 
 class Fact(Value):
-    """What is, or was, believed: a piece of one assertion, with the time it holds and the time it was held true.
+    """What is, or was, believed: a piece of one assertion, with when it holds and when it was held true.
 
     All intervals are half-open and in UTC; None is no end.
     """
@@ -51,7 +51,7 @@ class Fact(Value):
     reason: str | None
     staged: bool = Field(default=False, description="seen by its session only, until it is promoted")
     void: bool = Field(
-        default=False, description="says that nothing is true here: what `end` and `deny` make"
+        default=False, description="says that nothing is true: what `end` and `deny` make"
     )
     retracts: str | None = Field(default=None, description="the assertion that this one hides, if it does")
     replaces: str | None = Field(default=None, description="the fact that it took the place of")

@@ -1,0 +1,156 @@
+"""Pieces and assertions as the values that users get."""
+
+from collections.abc import Iterable, Sequence
+from datetime import UTC, datetime, timedelta
+
+from . import _json
+from ._ids import derived
+from ._timeline import Assertion, Piece, supporters
+from .stores.changes import Entry
+from .stores.facts import FoundFact, Slots
+from .types import Change, Fact, Span
+
+EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+MICROSECOND = timedelta(microseconds=1)
+
+
+def found(piece: Piece, log: Sequence[Assertion], *, known: int | None = None) -> FoundFact:
+    """Return a piece with the support it has where it begins, given the log of its slot.
+
+    Args:
+        known: as far as was known after this transaction; None for now.
+    """
+    if known is not None:
+        log = [each for each in log if each.tx <= known]
+    assertion = piece.assertion
+    held = supporters(log, assertion.object, piece.valid_from) if assertion.op == "assert" else []
+    return FoundFact(
+        piece=piece,
+        support=len(held),
+        sources=tuple(dict.fromkeys(source for each in held for source in each.sources)),
+        confidence=max((each.confidence for each in held), default=assertion.confidence),
+    )
+
+
+def shown(fact: FoundFact, *, known: int | None = None, changed: bool = True) -> Fact:
+    """Return a fact as a read gives it; what was not known yet after `known` is left out."""
+    piece = fact.piece
+    assertion = piece.assertion
+    closed = piece.tx_to is not None and (known is None or piece.tx_to <= known)
+    return Fact.model_construct(
+        fact_id=assertion.id,
+        version_id=_version(piece),
+        subject=assertion.subject,
+        predicate=assertion.predicate,
+        object=_object(assertion),
+        valid_from=piece.valid_from,
+        valid_to=piece.valid_to,
+        claimed_from=assertion.claimed_from,
+        claimed_to=assertion.claimed_to,
+        tx_from=piece.tx_from,
+        tx_to=piece.tx_to if closed else None,
+        asserted_at=assertion.recorded_at,
+        recorded_at=piece.recorded_at,
+        superseded_at=piece.superseded_at if closed else None,
+        superseded_by=piece.superseded_by if closed else None,
+        confidence=fact.confidence,
+        support=fact.support,
+        sources=fact.sources,
+        session_id=assertion.session_id,
+        actor=assertion.actor,
+        reason=assertion.reason,
+        staged=bool(assertion.branch),
+        void=assertion.op == "void",
+        retracts=assertion.ref,
+        replaces=assertion.replaces,
+        changed=changed,
+    )
+
+
+def entered(entry: Entry) -> Fact:
+    """Return what became of an operation; without ground of its own, it shows what it claims."""
+    assertion = entry.assertion
+    piece = entry.piece or Piece(
+        assertion, assertion.claimed_from, assertion.claimed_to, assertion.tx, assertion.recorded_at
+    )
+    return shown(FoundFact(piece, entry.support, entry.sources, entry.confidence), changed=entry.changed)
+
+
+def logged(assertion: Assertion) -> Change:
+    """Return an entry of the log."""
+    return Change.model_construct(
+        tx=assertion.tx,
+        seq=assertion.seq,
+        op=assertion.op,
+        fact_id=assertion.id,
+        subject=assertion.subject,
+        predicate=assertion.predicate,
+        object=_object(assertion),
+        claimed_from=assertion.claimed_from,
+        claimed_to=assertion.claimed_to,
+        onset=assertion.onset,
+        confidence=assertion.confidence,
+        sources=assertion.sources,
+        recorded_at=assertion.recorded_at,
+        session_id=assertion.session_id,
+        actor=assertion.actor,
+        reason=assertion.reason,
+        staged=bool(assertion.branch),
+        retracts=assertion.ref,
+        replaces=assertion.replaces,
+    )
+
+
+def of_slot(slots: Slots, piece: Piece) -> list[Assertion]:
+    """Return the log of the slot that a piece is of."""
+    return [each for each in slots.log if each.place == piece.assertion.place]
+
+
+def spans(pieces: Iterable[FoundFact], *, known: int | None) -> tuple[Span, ...]:
+    """Return current pieces, of any number of slots, as one line from the first bound to the end of time.
+
+    Spans are disjoint, in order, and without gaps: where nothing is true, there is a span without facts.
+    Neighbours that say the same are one.
+    """
+    held = list(pieces)
+    if not held:
+        return ()
+    bounds = {each.piece.valid_from for each in held}
+    bounds |= {each.piece.valid_to for each in held if each.piece.valid_to is not None}
+    line: list[tuple[datetime, list[FoundFact]]] = []
+    for instant in sorted(bounds):
+        here = [each for each in held if each.piece.covers(instant) and each.piece.assertion.op == "assert"]
+        if line and _same(line[-1][1], here):
+            continue
+        line.append((instant, here))
+    ends = [*(start for start, _ in line[1:]), None]
+    return tuple(
+        Span(
+            valid_from=start,
+            valid_to=end,
+            facts=tuple(_clipped(each, start, end, known=known) for each in here),
+        )
+        for (start, here), end in zip(line, ends, strict=True)
+    )
+
+
+def _clipped(fact: FoundFact, start: datetime, end: datetime | None, *, known: int | None) -> Fact:
+    return shown(fact, known=known).model_copy(update={"valid_from": start, "valid_to": end})
+
+
+def _same(a: Sequence[FoundFact], b: Sequence[FoundFact]) -> bool:
+    """Whether two neighbours hold equal objects of equal standing."""
+
+    def said(facts: Sequence[FoundFact]) -> list[tuple[object, ...]]:
+        return sorted((each.piece.assertion.place, each.piece.assertion.object or "") for each in facts)
+
+    return said(a) == said(b)
+
+
+def _version(piece: Piece) -> str:
+    # Where it begins, in both times, tells the pieces of an assertion apart.
+    return derived(f"{piece.assertion.id}\0{piece.tx_from}", (piece.valid_from - EPOCH) // MICROSECOND)
+
+
+def _object(assertion: Assertion) -> object:
+    return None if assertion.object is None else _json.loads(assertion.object)

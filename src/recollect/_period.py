@@ -1,0 +1,28 @@
+from datetime import UTC, date, datetime, time, timedelta
+from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
+
+from .errors import InvalidInput
+
+
+def day(year: int, month: int, day: int, *, tz: str = "UTC") -> tuple[datetime, datetime]:
+    """Return a calendar day as a half-open interval, in UTC: 23 or 25 hours long where clocks change.
+
+    Args:
+        tz: name of a time zone, such as "Europe/Paris".
+
+    Raises:
+        InvalidInput: there is no such day or time zone.
+    """
+    try:
+        start = date(year, month, day)
+        end = start + timedelta(days=1)
+    except (ValueError, TypeError, OverflowError):
+        raise InvalidInput("day", "is no day of a calendar") from None
+    try:
+        zone = ZoneInfo(tz)
+    except (ZoneInfoNotFoundError, ValueError, TypeError, OSError):
+        raise InvalidInput(
+            "tz", "is no time zone that is known here; use a name such as Europe/Paris"
+        ) from None
+    bounds = (datetime.combine(at, time(), zone).astimezone(UTC) for at in (start, end))
+    return next(bounds), next(bounds)

@@ -1,0 +1,34 @@
+from collections.abc import AsyncGenerator
+from contextlib import asynccontextmanager
+
+from anyio.lowlevel import checkpoint
+
+from ._composition import Composition, Scope
+from ._fact_history import FactHistory
+from ._fact_transaction import FactTransaction
+from ._fact_writes import FactWrites
+from ._requests import asked
+
+
+class Facts(FactHistory, FactWrites):
+    """The facts of one tenant, in valid time and in known time. Semantics: `recollect._timeline`."""
+
+    def __init__(self, composition: Composition, scope: Scope) -> None:
+        FactHistory.__init__(self, composition, scope)
+
+    @asynccontextmanager
+    async def transaction(
+        self, *, actor: str | None = None, reason: str | None = None, key: str | None = None
+    ) -> AsyncGenerator[FactTransaction]:
+        """Gather operations in the block, and do them together when it ends; nothing if it raises.
+
+        They see each other in their order. No lock is held and nothing is sent before the end. Arguments
+        and errors as described at `FactWrites`; an operation that cannot be stored raises at once.
+        """
+        self._composition.ensure_open()
+        await checkpoint()
+        transaction = FactTransaction(
+            asked(self._composition, self._scope, "transaction", actor=actor, reason=reason, key=key)
+        )
+        yield transaction
+        await transaction.commit()
