@@ -2,6 +2,7 @@
 
 import warnings
 from collections.abc import Awaitable, Callable
+from inspect import currentframe
 
 import anyio
 import asyncpg
@@ -300,6 +301,21 @@ async def test_reading_the_anonymous_tenant_beside_named_ones_warns_once(memory:
     assert caught[0].filename == __file__
     with pytest.raises(IsolationWarning):  # as -W error does
         await READS[name](anonymous)
+
+
+@pytest.mark.parametrize("name", READS)
+async def test_warning_points_at_the_line_of_the_caller(memory: Memory, name: str) -> None:
+    await memory.user("alice").remember("hello")
+
+    async def read() -> int:
+        frame = currentframe()
+        assert frame is not None
+        await READS[name](memory.user(None))
+        return frame.f_lineno - 1
+
+    with pytest.warns(IsolationWarning) as caught:
+        line = await read()
+    assert [(each.filename, each.lineno) for each in caught] == [(__file__, line)]
 
 
 @pytest.mark.parametrize("name", READS)
