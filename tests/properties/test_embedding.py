@@ -92,7 +92,11 @@ def test_every_call_has_its_own_vectors(loop: str) -> None:
 
         async def call(each: Call) -> None:
             await anyio.sleep(each.at)
-            found = await one(embedding, each.text) if each.kind == "document" else await embedding.query(each.text)
+            found = (
+                await one(embedding, each.text)
+                if each.kind == "document"
+                else await embedding.query(each.text)
+            )
             pieces = list(chunks(each.text, CHUNK))[: 1 if each.kind == "query" else None]
             if set("!?").intersection("".join(pieces)):
                 assert found is None
@@ -166,6 +170,34 @@ async def test_two_bad_texts_of_32_are_found_and_an_outage_is_given_up_early(bad
     assert len(embedder.calls) <= 2 * FAILURES
 
 
+async def test_many_bad_texts_cost_the_good_ones_between_them_nothing() -> None:
+    bad = set(range(0, 100, 8))
+
+    async def hinder(texts: Sequence[str]) -> None:
+        if any(int(text) in bad for text in texts):
+            raise RuntimeError
+
+    found = await embedding_of(NotingEmbedder(hinder)).documents([str(i) for i in range(100)])
+    assert {i for i, vectors in enumerate(found) if vectors is None} == bad
+
+
+async def test_texts_that_always_fail_keep_no_other_from_its_vector_for_ever() -> None:
+    bad = {*range(20), 60}  # what always fails is the oldest in time, and is asked for first
+
+    async def hinder(texts: Sequence[str]) -> None:
+        if any(int(text) in bad for text in texts):
+            raise RuntimeError
+
+    embedding = embedding_of(NotingEmbedder(hinder), cached=0)
+    pending = list(range(100))
+    for _ in range(200):
+        found = await embedding.documents([str(i) for i in pending])
+        pending = [i for i, vectors in zip(pending, found, strict=True) if vectors is None]
+        if bad.issuperset(pending):
+            return
+    pytest.fail(f"never embedded: {sorted(set(pending) - bad)}")
+
+
 @pytest.mark.parametrize("number", [0.0, math.nan, math.inf, -math.inf, 1e300])
 async def test_unusable_vector_fails_alone_without_a_second_call(number: float) -> None:
     async def hinder(texts: Sequence[str]) -> Any:
@@ -178,7 +210,9 @@ async def test_unusable_vector_fails_alone_without_a_second_call(number: float) 
 
 
 @pytest.mark.parametrize("loop", virtual_time.LOOPS)
-def test_what_was_embedded_before_the_time_was_over_is_kept(loop: str, caplog: pytest.LogCaptureFixture) -> None:
+def test_what_was_embedded_before_the_time_was_over_is_kept(
+    loop: str, caplog: pytest.LogCaptureFixture
+) -> None:
     async def play() -> None:
         async def hinder(texts: Sequence[str]) -> None:
             await anyio.sleep(1 if "0" in texts else 10)
