@@ -5,6 +5,7 @@ import asyncpg
 import pytest
 
 from recollect import ConfigurationError, SchemaError, open_memory
+from recollect.postgres import Postgres, open_pool
 from recollect.postgres.upkeep import migrate_schema, schema_sql, schema_status
 
 
@@ -103,6 +104,13 @@ async def test_dropped_table_is_reported_as_the_schemas_fault(postgres_dsn: str,
         await _execute(postgres_dsn, f"drop table {schema}.episode")
         with pytest.raises(SchemaError, match="db migrate"):
             await memory.user("alice").episodes.count()
+
+
+async def test_pgvector_that_has_moved_is_reported_as_the_schemas_fault(postgres_dsn: str) -> None:
+    async with open_pool(postgres_dsn, vector="elsewhere") as pool:
+        with pytest.raises(SchemaError, match="pgvector"):
+            await Postgres(pool, binary=True).fetch("select 1")
+        assert pool.get_size() == 0
 
 
 @pytest.mark.parametrize(

@@ -218,6 +218,31 @@ async def test_silent_network_costs_a_call_its_deadline_and_then_it_heals(
         assert await alice.episodes.count() == 2
 
 
+@pytest.mark.parametrize("replies", [1, 2, 3])
+async def test_call_that_its_host_cancels_ends_although_its_new_connection_hears_nothing_more(
+    proxy: Proxy, shared_schema: str, replies: int
+) -> None:
+    async with open_memory(postgres=proxy.dsn, schema=shared_schema, deadline=None) as memory:
+        heard = 0
+
+        def silent_from_there() -> bool:
+            nonlocal heard
+            heard += 1
+            if heard == replies:
+                proxy.silence()
+            return False
+
+        proxy.loses = silent_from_there
+        call = asyncio.create_task(memory.user("alice").episodes.count())
+        await until(lambda: heard == replies, "the call made no connection")
+        await anyio.sleep(0.1)  # what the reply is answered with is on its way
+        call.cancel()
+        done, _ = await asyncio.wait([call], timeout=MARGIN)
+        proxy.speak()
+        assert done == {call}
+        assert call.cancelled()
+
+
 async def test_no_server_answers_and_opening_gives_up_in_time(proxy: Proxy, shared_schema: str) -> None:
     proxy.silence()
     with anyio.fail_after(MARGIN), pytest.raises((DeadlineExceeded, StoreUnavailable)):

@@ -9,7 +9,7 @@ from asyncpg.pool import PoolConnectionProxy
 
 from .._loop import require_asyncio
 from .._retry import retrying
-from ..errors import ConfigurationError
+from ..errors import ConfigurationError, SchemaError
 from ._errors import BROKEN, is_retryable, translated
 
 T = TypeVar("T")
@@ -131,10 +131,18 @@ async def open_pool(dsn: str, *, max_size: int = 16, vector: str | None = None) 
     require_asyncio("PostgreSQL")
 
     async def take_vectors(conn: "asyncpg.Connection[asyncpg.Record]") -> None:
-        if vector is not None:
+        if vector is None:
+            return
+        try:
             await conn.set_type_codec(
                 "vector", schema=vector, encoder=_as_it_is, decoder=_as_it_is, format="binary"
             )
+        except ValueError:  # the driver's, for a type that it does not find
+            msg = f"pgvector is gone from schema {vector!r}; run `recollect db migrate`, and open it anew"
+            raise SchemaError(msg) from None
+        except BaseException:
+            conn.terminate()  # the driver would take leave of a server that may never answer
+            raise
 
     # min_size and lifetime 0: no connection is opened, and none closed, behind a caller's back.
     pool = asyncpg.create_pool(
