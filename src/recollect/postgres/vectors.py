@@ -5,7 +5,7 @@ storing an episode. So there are two ways:
 
 * in pgvector's binary format, which needs a codec, hence a pool of our own;
 * as text, "[+0x123456p-149,...]": pgvector reads hexadecimal floats, whose digits are those of the bits, and
-  numpy spells them by looking them up. Text needs no codec, so it works on any pool.
+  numpy spells them by looking them up. Text needs no codec, so it works on a pool of the caller's as it is.
 """
 
 from typing import TYPE_CHECKING
