@@ -16,7 +16,7 @@ from ._checks import (
 from ._composition import Composition, Scope
 from ._cursor import opened, sealed
 from ._facts_shown import EPOCH, found, of_slot, shown
-from .errors import InvalidInput
+from .errors import ConfigurationError, InvalidInput
 from .stores.facts import FactFilter, FactPosition
 from .types import Fact, FactPath, Page, Tenant
 
@@ -175,6 +175,35 @@ class FactReads:
             ends |= reached
             frontier = list(reached)
         return tuple(paths[:limit])
+
+    async def transaction_at(self, known_at: datetime | int | None) -> int | None:
+        """Return a point of known time as a transaction; None for all that is known."""
+        return (await self._known(known_at))[0]
+
+    async def embed_pending(self, *, limit: int = 100) -> int:
+        """Embed facts that have no vector yet; return how many are ready now. As `Episodes.embed_pending`.
+
+        Args:
+            limit: facts to try, 1..1000. Those that fail stay pending.
+
+        Raises:
+            ConfigurationError: there is no embedder.
+        """
+        check_count("limit", limit)
+        self._composition.ensure_open()
+        embedding, tenant = self._composition.embedding, self._scope.tenant
+        if embedding is None:
+            msg = "embed_pending needs an embedder; give one to open_memory"
+            raise ConfigurationError(msg)
+        async with self._composition.tenants.lease(tenant):
+            waiting = await self._store.unembedded(tenant, limit=limit)
+            found = await embedding.documents([each.text for each in waiting])
+            ready = {
+                each.digest: vectors[:1]
+                for each, vectors in zip(waiting, found, strict=True)
+                if vectors is not None
+            }
+            return await self._store.set_vectors(tenant, ready)
 
     async def _known(self, known_at: object) -> tuple[int | None, bool]:
         """Return a point of known time as a transaction, and whether another one may still come before it."""

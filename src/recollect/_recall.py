@@ -45,8 +45,8 @@ async def recall(
         found = await store.newest(tenant, filters, limit=limit)
         hits = [Recollection(episode=episode, score=0.0, signals=Signals()) for episode in found]
     else:
-        terms = await _terms(text, mode, composition.language)
-        query = Query(terms, await _vector(composition, text, mode), filters)
+        terms = await query_terms(text, mode, composition.language)
+        query = Query(terms, await query_vector(composition, text, mode), filters)
         if not query.terms and query.vector is None:
             return ()
         candidates = await store.candidates(tenant, query)
@@ -65,7 +65,8 @@ async def recall(
     return tuple(hit.model_copy(update={"neighbours": beside.get(hit.episode.seq, ())}) for hit in hits)
 
 
-async def _terms(text: str, mode: Mode, language: str) -> tuple[str, ...]:
+async def query_terms(text: str, mode: Mode, language: str) -> tuple[str, ...]:
+    """Return what is looked up in the words, in order."""
     if mode == "semantic":
         return ()
     if len(text) > LONG_TEXT:
@@ -79,7 +80,7 @@ def _analysed(text: str, language: str) -> list[str]:
     return [*named_dates(text), *analyze(text, language)]
 
 
-async def _vector(composition: Composition, text: str, mode: Mode) -> "Vectors | None":
+async def query_vector(composition: Composition, text: str, mode: Mode) -> "Vectors | None":
     """Return the query's vector. In hybrid mode a failing embedder costs its leg, not the answer."""
     if mode == "lexical":
         return None

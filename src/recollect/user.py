@@ -7,6 +7,7 @@ from typing import Any, Self
 
 from ._checks import (
     check_count,
+    check_instant,
     check_mode,
     check_optional_id,
     check_text,
@@ -14,13 +15,14 @@ from ._checks import (
     check_where,
 )
 from ._composition import Composition, Scope
+from ._fact_recall import recall_facts
 from ._recall import recall
 from ._remembering import Embed, remember
 from .episodes import Episodes
 from .errors import IsolationWarning, LeaseError
 from .facts import Facts
 from .stores import Filters
-from .types import Episode, EpisodeDraft, Message, Mode, Recollection
+from .types import Episode, EpisodeDraft, FactHit, Message, Mode, Recollection
 
 
 class UserMemory:
@@ -230,6 +232,38 @@ class UserMemory:
                 filters=filters,
                 limit=limit,
                 neighbours=neighbours,
+            )
+
+        return await self._composition.call(self._scope.tenant, work)
+
+    async def recall_facts(
+        self,
+        query: str,
+        *,
+        limit: int = 5,
+        valid_at: datetime | None = None,
+        known_at: datetime | int | None = None,
+    ) -> tuple[FactHit, ...]:
+        """Return the facts that answer a query, best first, by meaning and by words.
+
+        What is true now, unless asked otherwise; superseded facts are not among them. What shares no
+        signal with the query is not returned.
+
+        Args:
+            query: in plain words.
+            limit: 1..1000.
+            valid_at: true at this instant; None for now.
+            known_at: as far as was known then: aware, or a `tx` or `basis`; None for all that is known.
+        """
+        check_text("query", query, limit=self._composition.limits.max_text_bytes)
+        check_count("limit", limit)
+        at = None if valid_at is None else check_instant("valid_at", valid_at)
+        known = await self.facts.transaction_at(known_at)
+
+        async def work() -> tuple[FactHit, ...]:
+            await self._warn_if_shared()
+            return await recall_facts(
+                self._composition, self._scope, query, limit=limit, valid_at=at, known=known
             )
 
         return await self._composition.call(self._scope.tenant, work)
