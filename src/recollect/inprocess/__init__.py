@@ -2,5 +2,6 @@
 
 from .archive import InProcessArchive, InProcessDirectory
 from .episodes import InProcessEpisodes
+from .facts import InProcessFacts
 
-__all__ = ("InProcessArchive", "InProcessDirectory", "InProcessEpisodes")
+__all__ = ("InProcessArchive", "InProcessDirectory", "InProcessEpisodes", "InProcessFacts")

@@ -1,4 +1,4 @@
-"""What a tenant owns in process: columns that grow, so that a recall is arithmetic on arrays."""
+"""What a tenant owns in process."""
 
 from array import array
 from bisect import bisect_right, insort
@@ -13,11 +13,11 @@ import numpy as np
 
 from ..stores import NewEpisode
 from ..types import EmbeddingState, Tenant
+from ._columns import Column, VectorTable
+from ._fact_tables import FactTable
 
 if TYPE_CHECKING:
-    from numpy.typing import NDArray
-
-    from ..stores import Floats, Integers, Vectors
+    from ..stores import Integers
 
 MICROSECOND = timedelta(microseconds=1)
 
@@ -30,65 +30,6 @@ class Row:
     seq: int
     recorded_at: datetime
     state: EmbeddingState
-
-
-class Column:
-    """Numbers appended one by one, and read without a copy."""
-
-    def __init__(self, dtype: "type[np.int64 | np.float64]") -> None:
-        self._room: NDArray[Any] = np.empty(16, dtype=dtype)
-        self._used = 0
-
-    def append(self, value: float) -> None:
-        if self._used == len(self._room):
-            self._room = np.concatenate([self._room, np.empty_like(self._room)])
-        self._room[self._used] = value
-        self._used += 1
-
-    def view(self) -> "NDArray[Any]":
-        """Return the numbers so far. Whoever holds the view never sees it change: what is there stays."""
-        view = self._room[: self._used]
-        view.flags.writeable = False
-        return view
-
-
-class VectorTable:
-    """Unit vectors of one tenant in one contiguous matrix that grows by doubling."""
-
-    def __init__(self) -> None:
-        self._matrix: Vectors = np.empty((0, 0), dtype=np.float32)
-        self._owners = array("q")
-        # Whether vector i is that of episode i, as it is unless a text is long or embedded later.
-        self._one_each = True
-
-    def add(self, owner: int, vectors: "Vectors") -> None:
-        """Append the vectors, shape (chunks, dimensions), of the episode at index `owner`."""
-        used, wanted = len(self._owners), len(self._owners) + len(vectors)
-        if wanted > len(self._matrix):
-            grown = np.empty((max(wanted, 2 * len(self._matrix), 16), vectors.shape[1]), dtype=np.float32)
-            if used:  # before the first vector the matrix has no width
-                grown[:used] = self._matrix[:used]
-            self._matrix = grown
-        self._matrix[used:wanted] = vectors
-        self._one_each = self._one_each and owner == used and len(vectors) == 1
-        self._owners.extend([owner] * len(vectors))
-
-    def fits(self, vectors: "Vectors") -> bool:
-        """Whether they are as long as those before them: else they are of another embedder."""
-        return not self._owners or vectors.shape[1] == self._matrix.shape[1]
-
-    def cosines(self, query: "Vectors", n: int) -> "Floats":
-        """Return each episode's best cosine, shape (n,), NaN where it has no vector."""
-        best: Floats = np.full(n, np.nan)
-        used = len(self._owners)
-        if not used:
-            return best
-        cosines = self._matrix[:used] @ query
-        if self._one_each:
-            best[:used] = cosines
-        else:
-            np.fmax.at(best, np.array(self._owners, dtype=np.int64), cosines.astype(np.float64))
-        return best
 
 
 @dataclass(slots=True)
@@ -112,6 +53,7 @@ class TenantTable:
     )
     vectors: VectorTable = field(default_factory=VectorTable)
     terms: int = 0
+    facts: FactTable = field(default_factory=FactTable)
     memo: dict[str, Any] = field(default_factory=dict[str, Any])  # see `Candidates`
 
     def tick(self, now: datetime) -> None:

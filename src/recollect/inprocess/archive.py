@@ -1,18 +1,26 @@
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from datetime import datetime
 from itertools import islice
 
 from anyio.lowlevel import checkpoint
 
 from .._clock import aware, utc_now
-from ..errors import EmbeddingMismatch
+from .._draft import UNDECLARED
+from .._timeline import Slot
+from ..errors import ConfigurationError, EmbeddingMismatch
 from ..stores import Archive, Directory
-from ._tables import Tables, VectorTable
+from ..stores.changes import Rule
+from ..types import Tenant
+from ._columns import VectorTable
+from ._fact_tables import FactTable
+from ._revision import Logs, Revision, by_subject, prepared, slotted
+from ._tables import Tables
 from .episodes import InProcessEpisodes
+from .facts import InProcessFacts
 
 
 class InProcessArchive(Archive):
-    """Episodes in dicts and arrays, for as long as the object lives. Never evicted.
+    """Episodes and facts in dicts and arrays, for as long as the object lives. Never evicted.
 
     Args:
         clock: gives `recorded_at`.
@@ -21,12 +29,18 @@ class InProcessArchive(Archive):
     def __init__(self, *, clock: Callable[[], datetime] = utc_now) -> None:
         self._tables = Tables()
         self._embedder: tuple[str, int] | None = None
+        self._rules: dict[str, Rule] = {}
         self._episodes = InProcessEpisodes(self._tables, aware(clock))
+        self._facts = InProcessFacts(self._tables, aware(clock), self._rules)
         self._directory = InProcessDirectory(self._tables)
 
     @property
     def episodes(self) -> InProcessEpisodes:
         return self._episodes
+
+    @property
+    def facts(self) -> InProcessFacts:
+        return self._facts
 
     @property
     def directory(self) -> "InProcessDirectory":
@@ -42,7 +56,59 @@ class InProcessArchive(Archive):
                 table.vectors = VectorTable()
                 for row in table.rows:
                     row.state = "pending"
+                table.facts.texts.make_pending()
         self._embedder = given
+
+    async def adopt_predicates(self, rules: Mapping[str, Rule], *, replace: bool) -> Mapping[str, Rule]:
+        await checkpoint()
+        revisions: dict[Tenant, Revision] = {}
+        divided: dict[str, Rule] = {}
+
+        def current() -> Iterable[Revision]:
+            nonlocal divided
+            # Looked at each time: others may adopt rules, and tenants appear, while this one prepares.
+            if not replace:
+                self._refuse_others(rules)
+            before = divided
+            divided = {
+                name: rule
+                for name, rule in rules.items()
+                if rule.cardinality != self._rules.get(name, UNDECLARED).cardinality
+            }
+            if divided != before:
+                revisions.clear()
+            for table in self._tables if divided else ():
+                revisions.setdefault(table.tenant, _divided(table.facts, divided))
+            return list(revisions.values())
+
+        await prepared(current)
+        for revision in revisions.values():
+            revision.apply()
+        self._rules.update(rules)
+        return dict(self._rules)
+
+    def _refuse_others(self, rules: Mapping[str, Rule]) -> None:
+        for name, rule in rules.items():
+            recorded = self._rules.get(name, rule)
+            if recorded != rule:
+                msg = (
+                    f"predicate {name!r} is recorded as {recorded}, and given as {rule}; "
+                    "declare it as it is recorded, or replace it"
+                )
+                raise ConfigurationError(msg)
+
+
+def _divided(facts: FactTable, rules: Mapping[str, Rule]) -> Revision:
+    """Return a tenant's facts as other rules divide them into slots."""
+
+    def affected(facts: FactTable) -> Iterable[Sequence[Slot]]:
+        return by_subject(place for name in rules for place in facts.at(("predicate", name)))
+
+    def rewrite(logs: Logs) -> Logs:
+        (predicate,) = {place[2] for place in logs}
+        return slotted(logs, rules[predicate])
+
+    return Revision(facts, affected, rewrite)
 
 
 class InProcessDirectory(Directory):

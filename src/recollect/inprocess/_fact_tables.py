@@ -1,0 +1,310 @@
+"""What a tenant owns of facts in process: logs and their projections, and the ways to find them."""
+
+import os
+from bisect import bisect_left, bisect_right
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from datetime import datetime
+from hashlib import blake2b
+from itertools import islice
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from .._draft import digest, text_digest
+from .._ledger import Written
+from .._timeline import Assertion, Piece, Slot
+from ..stores.changes import FactText
+from ._columns import VectorTable
+
+if TYPE_CHECKING:
+    from ..stores import Floats, Vectors
+
+Way = tuple[str, ...]
+"""What leads to slots: a kind, and what of that kind."""
+
+
+class SlotTable:
+    """The log of a slot and its projection, as of any transaction.
+
+    A commit appends, and closes pieces; erasure puts another one in its place. So whoever holds one can
+    read it as it was, with other tasks running in between.
+
+    Attributes:
+        log: in order of `(tx, seq)`.
+        pieces: all of them, in order of `(tx_from, valid_from)`.
+        current: in order of valid time.
+    """
+
+    def __init__(self, log: Sequence[Assertion] = (), pieces: Iterable[Piece] = ()) -> None:
+        self.log = list(log)
+        self.pieces: list[Piece] = []
+        self._at: dict[tuple[str, datetime, int], int] = {}
+        self._closed: dict[int, list[int]] = {}
+        self.open(pieces)
+        self.current = sorted(
+            (piece for piece in self.pieces if piece.tx_to is None), key=lambda piece: piece.valid_from
+        )
+
+    def open(self, pieces: Iterable[Piece]) -> None:
+        for piece in pieces:
+            self._at[_key(piece)] = len(self.pieces)
+            self.pieces.append(piece)
+            self._note_end(piece)
+
+    def close(self, piece: Piece) -> None:
+        self.pieces[self._at[_key(piece)]] = piece
+        self._note_end(piece)
+
+    def _note_end(self, piece: Piece) -> None:
+        if piece.tx_to is not None:
+            self._closed.setdefault(piece.tx_to, []).append(self._at[_key(piece)])
+
+    def known(self, tx: int) -> Sequence[Piece]:
+        """Return what was current after a transaction, in order of valid time."""
+        if not self.log or tx >= self.log[-1].tx:
+            return self.current
+        end = bisect_right(self.pieces, tx, key=lambda piece: piece.tx_from)
+        known = (piece for piece in islice(self.pieces, end) if piece.known(tx))
+        return sorted(known, key=lambda piece: piece.valid_from)
+
+    def known_log(self, tx: int) -> Sequence[Assertion]:
+        if not self.log or tx >= self.log[-1].tx:
+            return self.log
+        return self.log[: bisect_right(self.log, tx, key=lambda each: each.tx)]
+
+    def opened_by(self, tx: int) -> Sequence[Piece]:
+        start = bisect_left(self.pieces, tx, key=lambda piece: piece.tx_from)
+        return self.pieces[start : bisect_right(self.pieces, tx, start, key=lambda piece: piece.tx_from)]
+
+    def closed_by(self, tx: int) -> Sequence[Piece]:
+        return [self.pieces[i] for i in self._closed.get(tx, ())]
+
+
+def _key(piece: Piece) -> tuple[str, datetime, int]:
+    return piece.assertion.id, piece.valid_from, piece.tx_from
+
+
+@dataclass(slots=True)
+class Journaled:
+    """A header, without the pieces: these are found by the transaction's assertions."""
+
+    tx: int
+    recorded_at: datetime
+    name: str
+    session_id: str | None
+    actor: str | None
+    reason: str | None
+    key: bytes
+    digest: bytes
+    undone_by: int | None = None
+
+
+class TextTable:
+    """What a tenant's facts are found by. Index i is owner i of its vectors."""
+
+    def __init__(self) -> None:
+        self._texts: list[FactText | None] = []
+        self._index: dict[bytes, int] = {}
+        self._vectors = VectorTable()
+
+    def add(self, text: FactText) -> None:
+        """Take a text in, or the vector of one that had none."""
+        index = self._index.get(text.digest)
+        vectors = text.vectors
+        if index is not None:
+            if vectors is not None:
+                self.set(text.digest, vectors)
+            return
+        if vectors is not None and not self._vectors.fits(vectors):
+            vectors, text = None, replace(text, embedding_state="pending")
+        index = self._index[text.digest] = len(self._texts)
+        self._texts.append(replace(text, vectors=None))
+        if vectors is not None:
+            self._vectors.add(index, vectors)
+
+    def set(self, digest: bytes, vectors: "Vectors") -> bool:
+        """Make a text ready; return whether it was not."""
+        index = self._index.get(digest)
+        text = None if index is None else self._texts[index]
+        if (
+            index is None
+            or text is None
+            or text.embedding_state == "ready"
+            or not self._vectors.fits(vectors)
+        ):
+            return False
+        self._vectors.add(index, vectors)
+        self._texts[index] = replace(text, embedding_state="ready")
+        return True
+
+    def drop(self, digest: bytes) -> None:
+        index = self._index.pop(digest, None)
+        if index is not None:
+            self._texts[index] = None
+            self._vectors.blank(index)
+
+    def make_pending(self) -> None:
+        self._vectors = VectorTable()
+        self._texts = [each and replace(each, embedding_state="pending") for each in self._texts]
+
+    def pending(self, limit: int) -> Sequence[FactText]:
+        waiting = (each for each in self._texts if each is not None and each.embedding_state != "ready")
+        return sorted(waiting, key=lambda each: each.digest)[:limit]
+
+    def terms(self, digest: bytes) -> tuple[str, ...]:
+        index = self._index.get(digest)
+        text = None if index is None else self._texts[index]
+        return () if text is None else text.terms
+
+    def cosines(self, digests: Sequence[bytes], query: "Vectors") -> "Floats":
+        """Return the cosine of each text, NaN where there is no vector."""
+        # One more, which has none, stands for what is not there.
+        every = self._vectors.cosines(query, len(self._texts) + 1)
+        at = [self._index.get(digest, len(self._texts)) for digest in digests]
+        return every[np.array(at, dtype=np.int64)]
+
+
+@dataclass(slots=True)
+class FactTable:
+    """The facts of one tenant."""
+
+    slots: dict[Slot, SlotTable] = field(default_factory=dict[Slot, SlotTable])
+    assertions: list[Assertion] = field(default_factory=list[Assertion])
+    by_id: dict[str, Assertion] = field(default_factory=dict[str, Assertion])
+    headers: list[Journaled] = field(default_factory=list[Journaled])
+    by_session: dict[str | None, list[Journaled]] = field(default_factory=dict[str | None, list[Journaled]])
+    by_key: dict[bytes, Journaled] = field(default_factory=dict[bytes, Journaled])
+    texts: TextTable = field(default_factory=TextTable)
+    tombstones: set[bytes] = field(default_factory=set[bytes])
+    _ways: dict[Way, dict[Slot, None]] = field(default_factory=dict[Way, dict[Slot, None]])
+    _secret: bytes = field(default_factory=lambda: os.urandom(16))
+
+    def at(self, *ways: Way) -> Collection[Slot]:
+        """Return slots among which are those that every way leads to."""
+        if not ways:
+            return self.slots.keys()
+        return min((self._ways.get(way, {}).keys() for way in ways), key=len)
+
+    def of(self, tx: int) -> Sequence[Assertion]:
+        """Return the assertions of a transaction."""
+        start = bisect_left(self.assertions, tx, key=lambda each: each.tx)
+        return self.assertions[start : bisect_right(self.assertions, tx, start, key=lambda each: each.tx)]
+
+    def between(self, low: int, high: int) -> Iterator[Journaled]:
+        """Yield the headers beyond one transaction and up to another."""
+        start = bisect_right(self.headers, low, key=lambda each: each.tx)
+        return islice(self.headers, start, bisect_right(self.headers, high, key=lambda each: each.tx))
+
+    def undoable(self, session_id: str | None, steps: int) -> list[int]:
+        """Return a session's newest transactions that are not undone, newest first."""
+        waiting = (
+            each.tx
+            for each in reversed(self.by_session.get(session_id, ()))
+            if each.undone_by is None and each.name != "rollback"
+        )
+        return list(islice(waiting, steps))
+
+    def touched(self, tx: int) -> Iterator[SlotTable]:
+        """Yield the slots that a transaction has written to."""
+        return (self.slots[place] for place in dict.fromkeys(each.place for each in self.of(tx)))
+
+    def erased(self, episodes: Iterable[str]) -> Iterator[str]:
+        return (id for id in episodes if self._tombstone(id) in self.tombstones)
+
+    def bury(self, episodes: Iterable[str]) -> None:
+        self.tombstones.update(map(self._tombstone, episodes))
+
+    def _tombstone(self, id: str) -> bytes:
+        # With a key of the tenant's own, so that nobody can look whether an id was ever here.
+        return blake2b(id.encode(), digest_size=16, key=self._secret).digest()
+
+    def apply(self, written: Written, current: Mapping[Slot, list[Piece]]) -> None:
+        """Make what a ledger has written part of the tables."""
+        for each in written.assertions:
+            self._append(each)
+            self.slots.setdefault(each.place, SlotTable()).log.append(each)
+            self._lead(each)
+        for piece in written.closed:
+            self.slots[piece.assertion.place].close(piece)
+        for piece in written.opened:
+            self.slots[piece.assertion.place].open((piece,))
+        for place in dict.fromkeys(each.place for each in written.assertions):
+            self.slots[place].current = current[place]
+        for tx, at, change in written.headers:
+            self._enter(
+                Journaled(
+                    tx, at, change.name, change.session_id, change.actor, change.reason,
+                    key=digest(change.key), digest=change.digest,
+                )
+            )  # fmt: skip
+            for text in change.texts:
+                self.texts.add(text)
+        for tx, by in written.undone:
+            self.headers[bisect_left(self.headers, tx, key=lambda each: each.tx)].undone_by = by
+
+    def substitute(self, old: Iterable[Slot], new: Mapping[Slot, SlotTable]) -> int:
+        """Put slots in the place of others, with all that follows; return assertions that are gone."""
+        gone: dict[str, Assertion] = {}
+        for place in old:
+            for each in self.slots.pop(place).log:
+                gone[each.id] = each
+                for way in _ways(each):
+                    self._ways.get(way, {}).pop(place, None)
+        kept: dict[str, Assertion] = {}
+        for place, slot in new.items():
+            self.slots[place] = slot
+            for each in slot.log:
+                kept[each.id] = each
+                self._lead(each)
+        for id in gone.keys() - kept.keys():
+            del self.by_id[id]
+        self.by_id.update(kept)
+        self.assertions = [self.by_id[each.id] for each in self.assertions if each.id in self.by_id]
+        for each in gone.values():
+            self._forget(each)
+        self._keep_headers({each.tx for each in self.assertions})
+        return len(gone) - len(kept)
+
+    def _append(self, assertion: Assertion) -> None:
+        self.assertions.append(assertion)
+        self.by_id[assertion.id] = assertion
+
+    def _lead(self, assertion: Assertion) -> None:
+        for way in _ways(assertion):
+            self._ways.setdefault(way, {})[assertion.place] = None
+
+    def _forget(self, old: Assertion) -> None:
+        """Drop what led to an assertion that is not there any more, unless another one needs it."""
+        for way in _ways(old):
+            if not self._ways.get(way, True):
+                del self._ways[way]
+        if old.object is not None:
+            same = self._ways.get(("object", old.object), {})
+            if not any(place[1:3] == (old.subject, old.predicate) for place in same):
+                self.texts.drop(text_digest(old.subject, old.predicate, old.object))
+
+    def _enter(self, header: Journaled) -> None:
+        self.headers.append(header)
+        self.by_session.setdefault(header.session_id, []).append(header)
+        self.by_key[header.key] = header
+
+    def _keep_headers(self, transactions: Collection[int]) -> None:
+        """Keep the headers of these transactions: one of which nothing is left has never been."""
+        if len(transactions) == len(self.headers):
+            return
+        kept = [each for each in self.headers if each.tx in transactions]
+        self.headers, self.by_session, self.by_key = [], {}, {}
+        for each in kept:
+            self._enter(replace(each, undone_by=each.undone_by if each.undone_by in transactions else None))
+
+
+def _ways(assertion: Assertion) -> Iterator[Way]:
+    yield "branch", assertion.branch
+    yield "subject", assertion.subject
+    yield "predicate", assertion.predicate
+    yield "both", assertion.subject, assertion.predicate
+    if assertion.object is not None:
+        yield "object", assertion.object
+    for source in assertion.sources:
+        yield "source", source
