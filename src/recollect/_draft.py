@@ -135,14 +135,10 @@ class Draft:
             FactConflict: one would have.
         """
         for place in dict.fromkeys(each.place for each in self.new):
-            branch, subject, predicate, slot = place
-            if not self._rule(predicate).immutable:
+            if not self._rule(place[2]).immutable:
                 continue
-            objects = {each.object for each in visible(self.log(place)) if each.op == "assert"}
-            if branch != MAIN:
-                main = visible(self.log((MAIN, subject, predicate, slot)))
-                objects |= {each.object for each in main if each.op == "assert"}
-            if len(objects) > 1:
+            shown = [each for at in {place, (MAIN, *place[1:])} for each in visible(self.log(at))]
+            if len({each.object for each in shown if each.op == "assert"}) > 1:
                 msg = "the predicate is immutable and has another object here; retract that one first"
                 raise FactConflict(msg)
 
@@ -153,15 +149,11 @@ class Draft:
         if operation.claim.end is not None and operation.claim.end <= start:
             raise InvalidInput("valid_to", "must be after valid_from, which defaults to when it was learned")
         branch = (self.change.session_id or MAIN) if operation.staged else MAIN
+        slot = self._slot(operation.predicate, operation.object)
         assertion = self._assertion(
             operation.id,
             "assert",
-            (
-                branch,
-                operation.subject,
-                operation.predicate,
-                self._slot(operation.predicate, operation.object),
-            ),
+            (branch, operation.subject, operation.predicate, slot),
             object=operation.object,
             claim=replace(operation.claim, start=start),
             confidence=operation.confidence,
@@ -197,18 +189,16 @@ class Draft:
 
     def _held(self, subject: str, predicate: str, start: datetime, claim: Claim) -> Iterable[str]:
         """Return the objects that are true where a void begins, or anywhere that a bounded one covers."""
-        places = [place for place in self._state.pieces if place[:3] == (MAIN, subject, predicate)]
-        places += [each.place for each in self.new if each.place[:3] == (MAIN, subject, predicate)]
-        for place in dict.fromkeys(places):
-            for piece in self.current(place):
+        places = dict.fromkeys([*self._state.pieces, *(each.place for each in self.new)])
+        for place in places:
+            for piece in self.current(place) if place[:3] == (MAIN, subject, predicate) else ():
                 meets = piece.covers(start) if claim.onset else piece.overlaps(start, claim.end)
                 if meets and piece.assertion.op == "assert" and piece.assertion.object is not None:
                     yield piece.assertion.object
                     break
 
     def _retract(self, id: str, target: Assertion) -> tuple[Assertion, bool]:
-        log = self.log(target.place)
-        shown = visible(log)
+        shown = visible(self.log(target.place))
         if target.id not in {each.id for each in shown}:
             hiding = next((each for each in reversed(shown) if each.ref == target.id), target)
             return hiding, False
@@ -237,9 +227,12 @@ class Draft:
         if operation.correct:
             self._retract(derived(operation.id, 1), old)
         elif new.place != old.place:
-            self._add(
-                self._assertion(derived(operation.id, 1), "void", old.place, object=old.object, claim=claim)
-            )
+            # With the sources of what it ends: erased with them, as if there had been nothing to end.
+            ended = self._assertion(
+                derived(operation.id, 1), "void", old.place,
+                object=old.object, claim=claim, sources=old.sources,
+            )  # fmt: skip
+            self._add(ended)
         self._note(*self._stored(new))
 
     def _claim_of(self, operation: Replace, old: Assertion) -> Claim:
@@ -290,11 +283,11 @@ class Draft:
 
     def _staged(self, session_id: str) -> list[Assertion]:
         """Return what is visible in the branch of a session, in order."""
-        places = [place for place in self._state.logs if place[0] == session_id]
-        places += [each.place for each in self.new if each.branch == session_id]
+        places = dict.fromkeys([*self._state.logs, *(each.place for each in self.new)])
         staged = [
             each
-            for place in dict.fromkeys(places)
+            for place in places
+            if place[0] == session_id
             for each in visible(self.log(place))
             if each.op != "retract"
         ]
@@ -346,10 +339,10 @@ class Draft:
         return self._add(assertion), True
 
     def _named(self, id: str) -> Assertion:
-        found = self._state.by_id.get(id) or next((each for each in self.new if each.id == id), None)
-        if found is None:
-            raise NotFound("fact", id)
-        return found
+        for found in (self._state.by_id.get(id), *self.new):
+            if found is not None and found.id == id:
+                return found
+        raise NotFound("fact", id)
 
     def _rule(self, predicate: str) -> Rule:
         return self._state.rules.get(predicate, UNDECLARED)

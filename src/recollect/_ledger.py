@@ -8,9 +8,8 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 
-from ._draft import MAIN, UNDECLARED, Draft, State, digest, slot_of
-from ._ids import derived
-from ._timeline import Assertion, Piece, Slot, after, visible
+from ._draft import MAIN, MICROSECOND, UNDECLARED, Draft, State, digest, slot_of
+from ._timeline import Assertion, Piece, Slot, after, projected, visible
 from .errors import IdempotencyConflict, RecollectError
 from .stores.changes import (
     Assert,
@@ -18,7 +17,6 @@ from .stores.changes import (
     Committed,
     Discard,
     Entry,
-    Operation,
     Promote,
     Replace,
     Retract,
@@ -77,23 +75,27 @@ def places(changes: Sequence[Change], read: Iterable[Assertion]) -> set[Slot]:
 
     A predicate may have one value or many: both possible slots of an object are among them.
     """
-    by_id = {each.id: each for each in read}
-    found = {each.place for each in by_id.values()}
-    found |= {(MAIN, *place[1:]) for place in found}
+    named: dict[str, set[tuple[str, str, str]]] = {}
+    found: set[Slot] = set()
+    for each in read:
+        named.setdefault(each.id, set()).add(each.place[:3])
+        found |= {each.place, (MAIN, *each.place[1:])}
     for change in changes:
         for operation in change.operations:
             match operation:
                 case Assert(subject=subject, predicate=predicate, object=object):
                     branches = {MAIN, (operation.staged and change.session_id) or MAIN}
+                    pairs = {(branch, subject, predicate) for branch in branches}
                 case Void(subject=subject, predicate=predicate, object=object):
-                    branches = {MAIN}
-                case Replace(ref=ref, object=str(object)) if ref in by_id:
-                    old = by_id[ref]
-                    branches, subject, predicate = {old.branch, MAIN}, old.subject, old.predicate
+                    pairs = {(MAIN, subject, predicate)}
+                case Replace(ref=ref, object=object):
+                    pairs = named.get(ref, set())
                 case _:
                     continue
+            # What is replaced may be on its way itself, in these changes.
+            named.setdefault(operation.id, set()).update(pairs)
             slots = {"", "" if object is None else slot_of(UNDECLARED, object)}
-            found |= {(branch, subject, predicate, slot) for branch in branches for slot in slots}
+            found |= {(at, s, p, slot) for branch, s, p in pairs for at in (branch, MAIN) for slot in slots}
     return found
 
 
@@ -141,28 +143,46 @@ class Ledger:
             tx, content = before
             if content != change.digest:
                 raise IdempotencyConflict(change.key)
-            return Committed(tx, self._repeated(change, tx))
-        draft = Draft(self.state, change)
-        for operation in change.operations:
-            draft.add(operation)
+            return Committed(tx, _entries(_drafted(self._before(change, tx), change)))
+        draft = _drafted(self.state, change)
         draft.check()
-        entries = tuple(
-            tuple(draft.entry(each, changed=changed) for each, changed in noted) for noted in draft.noted
-        )
+        entries = _entries(draft)
         if draft.new:
             self._take(draft)
         return Committed(self.state.tx, entries)
 
-    def _repeated(self, change: Change, tx: int) -> tuple[tuple[Entry, ...], ...]:
-        """Return what each operation of a change became when it was committed."""
-        of_tx = sorted(
-            (each for each in self.state.by_id.values() if each.tx == tx), key=lambda each: each.seq
-        )
-        draft = Draft(self.state, change)
-        return tuple(
-            tuple(draft.entry(each, changed=True) for each in of_tx if _is_of(each, operation, len(of_tx)))
-            for operation in change.operations
-        )
+    def _before(self, change: Change, tx: int) -> State:
+        """Return the state that a transaction found, as far as its change looked at it.
+
+        Drafted again there, a change becomes what it became then: for nothing else goes into it.
+        """
+        state, want = self.state, wanted((change,))
+        every = {each.id: each for log in state.logs.values() for each in log}
+        of_tx = [each for each in every.values() if each.tx == tx]
+        read = [
+            each
+            for each in every.values()
+            if each.tx == tx
+            or each.id in want.ids
+            or each.branch in want.branches
+            or (each.subject, each.predicate) in want.subjects
+        ]
+        logs = {
+            place: [each for each in state.logs.get(place, []) if each.tx < tx]
+            for place in places((change,), read)
+        }
+        # What a rollback hid tells what it has undone.
+        undone = sorted({every[each.ref].tx for each in of_tx if each.ref in every}, reverse=True)
+        at = of_tx[0].recorded_at if of_tx else state.at
+        return State(
+            tx - 1, at - MICROSECOND, at, state.rules,
+            logs=logs,
+            pieces={place: _current(log) for place, log in logs.items()},
+            sources=state.sources,
+            erased=state.erased,
+            undoable=dict.fromkeys(want.steps, undone),
+            by_id={id: each for id, each in every.items() if each.tx < tx},
+        )  # fmt: skip
 
     def _take(self, draft: "Draft") -> None:
         """Make a draft's assertions part of the state, and of what is to be written."""
@@ -197,14 +217,22 @@ class Ledger:
         state.tx, state.at = written.tx, written.at = draft.tx, draft.at
 
 
-def _is_of(assertion: Assertion, operation: Operation, count: int) -> bool:
-    """Whether an assertion of a transaction is what an operation became."""
-    match operation:
-        case Promote():
-            return assertion.branch == MAIN
-        case Discard() | Rollback():
-            return True
-        case Void():
-            return assertion.id in {operation.id, *(derived(operation.id, i) for i in range(1, count))}
-        case _:
-            return assertion.id == operation.id
+def _drafted(state: State, change: Change) -> Draft:
+    draft = Draft(state, change)
+    for operation in change.operations:
+        draft.add(operation)
+    return draft
+
+
+def _current(log: Sequence[Assertion]) -> list[Piece]:
+    current: list[Piece] = []
+    for _, current in projected(log):  # noqa: B007
+        pass
+    return current
+
+
+def _entries(draft: Draft) -> tuple[tuple[Entry, ...], ...]:
+    """Return what each operation of a draft has become."""
+    return tuple(
+        tuple(draft.entry(each, changed=changed) for each, changed in noted) for noted in draft.noted
+    )

@@ -2,7 +2,6 @@
 
 from bisect import bisect_right
 from collections.abc import Iterable, Sequence
-from datetime import datetime
 
 from .. import _json
 from .._draft import MAIN
@@ -73,7 +72,8 @@ class Look:
         for piece in pieces:
             log = logs[piece.assertion.place].known_log(self._known)
             await self._pace.step(len(log))
-            held = supporters(log, piece.assertion.object, self._looked_at(piece))
+            instant = self._point if self._filter.during is None else piece.valid_from
+            held = supporters(log, piece.assertion.object, instant)
             found.append(
                 FoundFact(
                     piece=piece,
@@ -90,13 +90,6 @@ class Look:
             return [piece for piece in pieces if piece.overlaps(*self._filter.during)]
         i = bisect_right(pieces, self._point, key=lambda piece: piece.valid_from)
         return pieces[i - 1 : i] if i and pieces[i - 1].covers(self._point) else ()
-
-    def _looked_at(self, piece: Piece) -> datetime:
-        """Return the point of a look, or where a piece begins to be in its range."""
-        if self._filter.during is None:
-            return self._point
-        start, _ = self._filter.during
-        return piece.valid_from if start is None else max(piece.valid_from, start)
 
     def _passes(self, piece: Piece) -> bool:
         said, filter = piece.assertion, self._filter

@@ -197,11 +197,14 @@ class FactTable:
         return islice(self.headers, start, bisect_right(self.headers, high, key=lambda each: each.tx))
 
     def undoable(self, session_id: str | None, steps: int) -> list[int]:
-        """Return a session's newest transactions that are not undone, newest first."""
+        """Return a session's newest transactions that are not undone, newest first.
+
+        One of which erasure left nothing has nothing to undo.
+        """
         waiting = (
             each.tx
             for each in reversed(self.by_session.get(session_id, ()))
-            if each.undone_by is None and each.name != "rollback"
+            if each.undone_by is None and each.name != "rollback" and self.of(each.tx)
         )
         return list(islice(waiting, steps))
 
@@ -263,7 +266,6 @@ class FactTable:
         self.assertions = [self.by_id[each.id] for each in self.assertions if each.id in self.by_id]
         for each in gone.values():
             self._forget(each)
-        self._keep_headers({each.tx for each in self.assertions})
         return len(gone) - len(kept)
 
     def _append(self, assertion: Assertion) -> None:
@@ -288,15 +290,6 @@ class FactTable:
         self.headers.append(header)
         self.by_session.setdefault(header.session_id, []).append(header)
         self.by_key[header.key] = header
-
-    def _keep_headers(self, transactions: Collection[int]) -> None:
-        """Keep the headers of these transactions: one of which nothing is left has never been."""
-        if len(transactions) == len(self.headers):
-            return
-        kept = [each for each in self.headers if each.tx in transactions]
-        self.headers, self.by_session, self.by_key = [], {}, {}
-        for each in kept:
-            self._enter(replace(each, undone_by=each.undone_by if each.undone_by in transactions else None))
 
 
 def _ways(assertion: Assertion) -> Iterator[Way]:

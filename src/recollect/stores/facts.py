@@ -45,7 +45,7 @@ FactPosition = tuple[int, int, datetime]
 
 @dataclass(frozen=True, slots=True)
 class FoundFact:
-    """A piece, and how well it is supported where it was looked at."""
+    """A piece, and how well it is supported where it was looked at; for a range, where it begins."""
 
     piece: Piece
     support: int
