@@ -16,6 +16,7 @@ from ._concurrency import CONCURRENCY_CHECKS
 from ._directory import DIRECTORY_CHECKS
 from ._embedders import Fault, FaultyEmbedder, HashEmbedder
 from ._embedding import EMBEDDER_CHECKS
+from ._fact_timelines import TIMELINE_CHECKS
 from ._material import Check, ClockCheck
 from ._reading import READING_CHECKS
 from ._searching import SEARCHING_CHECKS
@@ -30,11 +31,14 @@ EPISODE_CHECKS: tuple[Check, ...] = (
     *CONCURRENCY_CHECKS,
 )
 
+FACT_CHECKS: tuple[Check, ...] = (*TIMELINE_CHECKS,)
+
 __all__ = (
     "CLOCK_CHECKS",
     "DIRECTORY_CHECKS",
     "EMBEDDER_CHECKS",
     "EPISODE_CHECKS",
+    "FACT_CHECKS",
     "Check",
     "Clock",
     "ClockCheck",
