@@ -10,6 +10,21 @@ EPISODE = (
 )
 """The columns that a read returns."""
 
+ASSERTION = (
+    "a.id, a.tx, a.seq, a.recorded_at, a.op, a.branch, a.subject, a.predicate, a.slot,"
+    " a.object::text as object, a.claimed_from, a.claimed_to, a.onset, a.ref, a.confidence, a.sources,"
+    " a.session_id, a.actor, a.reason, a.replaces"
+)
+PIECE = (
+    "f.valid_from, f.valid_to, f.tx_from, f.tx_to, f.recorded_at as opened_at,"
+    " f.superseded_at, f.superseded_by"
+)
+FACT = (
+    "assertion_tx, assertion_seq, valid_from, valid_to, tx_from, tx_to, recorded_at, superseded_at,"
+    " superseded_by, branch, subject, predicate, slot, session_id, object_digest, void"
+)
+"""All columns but the tenant, in the order of `fact_writes.piece_rows`."""
+
 _NAME = re.compile(r"^-- name: (\w+)$", re.MULTILINE)
 
 
@@ -19,7 +34,7 @@ def quoted(identifier: str) -> str:
 
 
 def statements(name: str, *, schema: str, vector: str, binary: bool = False) -> Mapping[str, str]:
-    """Return the blocks of `sql/<name>.sql` by name, for these schemas; `{filters}` stays in.
+    """Return the blocks of `sql/<name>.sql` by name, for these schemas; what a reader fills in stays.
 
     Args:
         binary: whether vectors are parameters of their own type, rather than text.
@@ -38,6 +53,9 @@ def rendered(sql: str, *, schema: str, vector: str, binary: bool = False) -> str
         "{vector}": quoted(vector),
         "{given_vector}": f"{quoted(vector)}.vector" if binary else "text",
         "{episode}": EPISODE,
+        "{assertion}": ASSERTION,
+        "{piece}": PIECE,
+        "{fact}": FACT,
     }
     for placeholder, name in names.items():
         sql = sql.replace(placeholder, name)

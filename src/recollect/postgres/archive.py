@@ -1,5 +1,5 @@
 import re
-from collections.abc import AsyncGenerator, Callable, Sequence
+from collections.abc import AsyncGenerator, Callable, Mapping, Sequence
 from contextlib import asynccontextmanager
 from datetime import datetime
 
@@ -7,18 +7,21 @@ from .._deadline import bounded
 from .._loop import require_asyncio
 from ..errors import ConfigurationError, EmbeddingMismatch
 from ..stores import Archive, Directory
+from ..stores.changes import Rule
 from ._embedded import open_embedded
 from ._migrations import check, migrate, pending, vector_schema
 from ._pool import Connection, Pool, Postgres, open_pool
 from ._sql import statements
 from .episodes import PostgresEpisodes
+from .facts import PostgresFacts
+from .predicates import PostgresPredicates
 
 EMBEDDED = "embedded:"
 _SCHEMA = re.compile(r"[a-z_][a-z0-9_]{0,40}")
 
 
 class PostgresArchive(Archive):
-    """Episodes in one schema of a database. Borrows its pool.
+    """Episodes and facts in one schema of a database. Borrows its pool.
 
     Args:
         postgres: where.
@@ -38,11 +41,17 @@ class PostgresArchive(Archive):
         self._postgres = postgres
         self._sql = statements("directory", schema=schema, vector=vector)
         self._episodes = PostgresEpisodes(postgres, schema=schema, vector=vector, clock=clock)
+        self._facts = PostgresFacts(postgres, schema=schema, vector=vector, clock=clock)
+        self._predicates = PostgresPredicates(postgres, schema=schema, vector=vector)
         self._directory = PostgresDirectory(postgres, schema=schema, vector=vector)
 
     @property
     def episodes(self) -> PostgresEpisodes:
         return self._episodes
+
+    @property
+    def facts(self) -> PostgresFacts:
+        return self._facts
 
     @property
     def directory(self) -> "PostgresDirectory":
@@ -67,7 +76,10 @@ class PostgresArchive(Archive):
             if not reembed:
                 raise EmbeddingMismatch(stored, given)
             await self._postgres.transaction(replace)
-        self._episodes.embedder = given
+        self._episodes.embedder = self._facts.embedder = given
+
+    async def adopt_predicates(self, rules: Mapping[str, Rule], *, replace: bool) -> Mapping[str, Rule]:
+        return await self._predicates.adopt(rules, replace=replace)
 
 
 class PostgresDirectory(Directory):

@@ -14,13 +14,15 @@ select model, dimensions from {schema}.embedder
 insert into {schema}.embedder (model, dimensions) values ($1, $2) on conflict (only_row) do nothing
 
 -- name: stop_writes
-lock table {schema}.episode in share row exclusive mode
+lock table {schema}.episode, {schema}.fact_text in share row exclusive mode
 
 -- name: replace_embedder
 update {schema}.embedder set model = $1, dimensions = $2
 
 -- name: drop_vectors
+with facts as (delete from {schema}.fact_vector)
 delete from {schema}.episode_vector
 
 -- name: make_pending
+with facts as (update {schema}.fact_text set embedding_state = 'pending' where embedding_state <> 'pending')
 update {schema}.episode set embedding_state = 'pending' where embedding_state <> 'pending'

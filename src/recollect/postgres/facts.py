@@ -1,0 +1,209 @@
+from collections.abc import Callable, Mapping, Sequence
+from copy import copy
+from datetime import datetime
+from typing import TYPE_CHECKING
+
+import asyncpg
+import numpy as np
+from anyio.lowlevel import checkpoint
+
+from .._clock import aware
+from .._ledger import Ledger
+from .._timeline import Assertion, Piece
+from ..errors import OutcomeUnknown, RecollectError, TryLater
+from ..stores import FactStore
+from ..stores.changes import Change, Committed, FactText
+from ..stores.facts import FactCandidates, FactFilter, FactPosition, FoundFact, Header, Slots
+from ..types import Tenant
+from . import vectors
+from ._errors import ConnectionLost
+from ._pool import Connection, Postgres
+from ._sql import statements
+from .fact_filters import FactQuery
+from .fact_rebuilding import differing_slots, erased
+from .fact_rows import assertion_of, basis_of, found_of, headers_of, piece_of, read_of
+from .fact_writes import arguments, read_state
+
+if TYPE_CHECKING:
+    from ..stores import Vectors
+
+Outcome = Committed | RecollectError
+
+
+class PostgresFacts(FactStore):
+    """Facts in the tables `assertion`, `fact` and those around them."""
+
+    def __init__(
+        self,
+        postgres: Postgres,
+        *,
+        schema: str,
+        vector: str,
+        clock: Callable[[], datetime] | None = None,
+    ) -> None:
+        self._postgres = postgres
+        self._sql = statements("facts", schema=schema, vector=vector, binary=postgres.binary)
+        self._given: Callable[[Vectors], Sequence[object]] = (
+            vectors.packed if postgres.binary else vectors.spelled
+        )
+        self._clock = None if clock is None else aware(clock)
+        self.embedder: tuple[str | None, int | None] = (None, None)
+        """Model and dimensions that this process adopted: what else is in the archive then, is kept out."""
+
+    async def commit(self, changes: Sequence[Change]) -> Sequence[Outcome]:
+        if not changes:
+            await checkpoint()
+            return []
+
+        async def work(conn: Connection) -> Sequence[Outcome]:
+            clock = await self._take_clock(conn, changes[0].tenant)
+            ledger = Ledger(await read_state(conn, self._sql, changes, clock))
+            outcomes = [ledger.apply(change) for change in changes]
+            if not ledger.written.headers:
+                raise _NothingWritten(outcomes)
+            tenant = changes[0].tenant.key
+            given = arguments(tenant, ledger.written, self._given, self.embedder)
+            await conn.execute(self._sql["commit"], *given)
+            return outcomes
+
+        try:
+            return await self._postgres.transaction(work)
+        except _NothingWritten as nothing:
+            return nothing.outcomes
+        except ConnectionLost:
+            return [OutcomeUnknown(change.key) for change in changes]
+        except TryLater as exc:
+            return [copy(exc) for _ in changes]
+
+    async def _take_clock(self, conn: Connection, tenant: Tenant) -> asyncpg.Record:
+        now = None if self._clock is None else self._clock()
+        row = await conn.fetchrow(self._sql["clock"], tenant.key, tenant.namespace, tenant.user_id, now)
+        assert row is not None  # noqa: S101  # it is inserted or updated
+        return row
+
+    async def get(self, tenant: Tenant, ids: Sequence[str]) -> Mapping[str, Slots]:
+        rows = await self._postgres.fetch(self._sql["get"], tenant.key, list(ids))
+        read = read_of(rows)
+        places = {row["id"]: read.by_id[row["id"]].place for row in rows if row["named"]}
+        of_place = {place: read.slots([place], rows[0]) for place in dict.fromkeys(places.values())}
+        return {id: of_place[place] for id, place in places.items()}
+
+    async def find(
+        self, tenant: Tenant, filter: FactFilter, *, after: FactPosition | None, limit: int
+    ) -> tuple[Sequence[FoundFact], int]:
+        query = FactQuery(self._sql, tenant, filter)
+        query.page(after, limit)
+        return await self._found(query)
+
+    async def linked(self, tenant: Tenant, nodes: Sequence[str], filter: FactFilter) -> Sequence[FoundFact]:
+        query = FactQuery(self._sql, tenant, filter)
+        query.link(nodes)
+        facts, _ = await self._found(query)
+        return facts
+
+    async def _found(self, query: FactQuery) -> tuple[Sequence[FoundFact], int]:
+        rows = await self._postgres.fetch(query.statement(), *query.values)
+        return [found_of(row) for row in rows if row["id"] is not None], basis_of(rows)
+
+    async def count(self, tenant: Tenant, now: datetime) -> int:
+        row = await self._postgres.fetchrow(self._sql["count"], tenant.key, now)
+        return 0 if row is None else row[0]
+
+    async def slots(self, tenant: Tenant, subject: str, predicate: str, *, branch: str | None) -> Slots:
+        branches = ["", branch or ""]
+        rows = await self._postgres.fetch(self._sql["slots"], tenant.key, subject, predicate, branches)
+        read = read_of(rows)
+        return read.slots(read.logs, rows[0] if rows else None)
+
+    async def differing(
+        self,
+        tenant: Tenant,
+        known: tuple[int, int],
+        *,
+        subject: str | None,
+        during: tuple[datetime | None, datetime | None],
+    ) -> tuple[Sequence[Piece], Sequence[Piece]]:
+        first, second = known
+        rows = await self._postgres.fetch(
+            self._sql["differing"], tenant.key, min(known), max(known), subject, *during
+        )
+        gone = [piece_of(row, assertion_of(row)) for row in rows if row["gone"]]
+        come = [piece_of(row, assertion_of(row)) for row in rows if not row["gone"]]
+        return (gone, come) if first <= second else (come, gone)
+
+    async def changes(
+        self, tenant: Tenant, *, after: tuple[int, int], limit: int
+    ) -> tuple[Sequence[Assertion], int]:
+        rows = await self._postgres.fetch(self._sql["changes"], tenant.key, *after, limit)
+        return [assertion_of(row) for row in rows if row["id"] is not None], basis_of(rows)
+
+    async def headers(
+        self, tenant: Tenant, *, session_id: str | None, before: int | None, limit: int
+    ) -> tuple[Sequence[Header], int]:
+        statement = "headers" if session_id is None else "headers_of_session"
+        session = () if session_id is None else (session_id,)
+        rows = await self._postgres.fetch(self._sql[statement], tenant.key, before, limit, *session)
+        return headers_of(rows), basis_of(rows)
+
+    async def known_at(self, tenant: Tenant, instant: datetime) -> tuple[int, bool]:
+        row = await self._postgres.fetchrow(self._sql["known_at"], tenant.key, instant)
+        return (0, False) if row is None else (row["tx"], row["stable"])
+
+    async def candidates(
+        self, tenant: Tenant, filter: FactFilter, vector: "Vectors | None"
+    ) -> FactCandidates:
+        query = FactQuery(self._sql, tenant, filter)
+        texts = self._sql["texts"]
+        extra = ", x.terms"
+        if vector is not None:
+            (given,) = self._given(vector[np.newaxis])
+            texts += self._sql["vectors"]
+            extra += ", " + self._sql["cosine"].replace("{query}", query.given(given))
+        rows = await self._postgres.fetch(query.statement(columns=extra, texts=texts), *query.values)
+        found = [row for row in rows if row["id"] is not None]
+        return FactCandidates(
+            facts=[found_of(row) for row in found],
+            terms=[tuple(row["terms"] or ()) for row in found],
+            cosine=None
+            if vector is None
+            else np.array([np.nan if row["cosine"] is None else row["cosine"] for row in found], np.float64),
+            basis=basis_of(rows),
+        )
+
+    async def unembedded(self, tenant: Tenant, *, limit: int) -> Sequence[FactText]:
+        rows = await self._postgres.fetch(self._sql["unembedded"], tenant.key, limit)
+        return [
+            FactText(row["digest"], row["text"], tuple(row["terms"]), row["embedding_state"]) for row in rows
+        ]
+
+    async def set_vectors(self, tenant: Tenant, vectors: "Mapping[bytes, Vectors]") -> int:
+        if not vectors:
+            await checkpoint()
+            return 0
+        given = self._given(np.concatenate(list(vectors.values())))
+        row = await self._postgres.fetchrow(
+            self._sql["set_vectors"], tenant.key, list(vectors), given, *self.embedder
+        )
+        return 0 if row is None else row[0]
+
+    async def erase(self, tenant: Tenant, episodes: Sequence[str]) -> int:
+        if not episodes:
+            await checkpoint()
+            return 0
+
+        async def work(conn: Connection) -> int:
+            await self._take_clock(conn, tenant)
+            return await erased(conn, self._sql, tenant.key, frozenset(episodes))
+
+        return await self._postgres.transaction(work)
+
+    async def verify(self, tenant: Tenant) -> int:
+        return await differing_slots(await self._postgres.fetch(self._sql["everything"], tenant.key))
+
+
+class _NothingWritten(Exception):
+    """Undoes a transaction that had nothing to store: not even the tenant's row is left of it."""
+
+    def __init__(self, outcomes: Sequence[Outcome]) -> None:
+        super().__init__()
+        self.outcomes = outcomes

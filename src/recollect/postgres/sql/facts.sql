@@ -1,0 +1,445 @@
+-- name: clock
+-- Taken first: the lock of the tenant. The instants are looked up when it has been granted.
+insert into {schema}.tenant as t (tenant, namespace, user_id, tx, at)
+values ($1, $2, $3, 0, coalesce($4, clock_timestamp()) - interval '1 microsecond')
+on conflict (tenant) do update set tx = t.tx
+returning tx, at, secret, coalesce($4, clock_timestamp()) as now
+
+-- name: known
+-- What is asked for by name, in rows of one shape. Of what erasure left nothing, there is nothing to undo.
+select 'key' as kind, null::text as name, key_hash as digest, tx, digest as content, null::timestamptz as at
+from {schema}.fact_transaction where tenant = $1 and key_hash = any($2::bytea[])
+union all
+select 'source', id, null, null, null, occurred_at
+from {schema}.episode where tenant = $1 and id = any($3::text[])
+union all
+select 'erased', null, digest, null, null, null
+from {schema}.tombstone where tenant = $1 and digest = any($4::bytea[])
+union all
+select 'step', given.session_id, null, newest.tx, null, null
+from unnest($5::text[], $6::bigint[]) as given (session_id, steps)
+cross join lateral (
+    select tx from {schema}.fact_transaction h
+    where tenant = $1 and coalesce(h.session_id, '') = coalesce(given.session_id, '')
+    and undone_by is null and name <> 'rollback'
+    and exists (select from {schema}.assertion a where a.tenant = $1 and a.tx = h.tx)
+    order by tx desc limit given.steps
+) as newest
+
+-- name: wanted
+select {assertion} from {schema}.assertion a where a.tenant = $1 and a.tx = any($2::bigint[])
+union all
+select {assertion} from {schema}.assertion a where a.tenant = $1 and a.id = any($3::text[])
+union all
+select {assertion}
+from unnest($4::text[], $5::text[]) as given (subject, predicate)
+join {schema}.assertion a
+    on a.tenant = $1 and a.subject = given.subject and a.predicate = given.predicate and a.branch = ''
+union all
+select {assertion} from {schema}.assertion a
+where a.tenant = $1 and a.branch = any($6::text[]) and a.branch <> ''
+
+-- name: places
+-- Each slot has a row at least, for the rule of its predicate; an assertion one for each current piece.
+select
+    given.predicate as of_predicate, r.cardinality, r.key, r.immutable, {assertion}, {piece}
+from unnest($2::text[], $3::text[], $4::text[], $5::text[]) as given (branch, subject, predicate, slot)
+left join {schema}.predicate r on r.name = given.predicate
+left join {schema}.assertion a
+    on a.tenant = $1 and a.subject = given.subject and a.predicate = given.predicate
+    and a.branch = given.branch and a.slot = given.slot
+left join {schema}.fact f
+    on f.tenant = $1 and f.assertion_tx = a.tx and f.assertion_seq = a.seq and f.tx_to is null
+order by a.tx, a.seq, f.valid_from
+
+-- name: commit
+-- Everything that changes, in one statement. Arrays within arrays go over as text.
+-- Vectors of an embedder that was replaced meanwhile stay out; $68 is null if none was adopted.
+with embedder as (
+    select $68::text is null or exists (
+        select from {schema}.embedder where model = $68 and dimensions = $69::int
+    ) as same
+), clock as (
+    update {schema}.tenant set tx = $2, at = $3 where tenant = $1
+), header as (
+    insert into {schema}.fact_transaction (
+        tenant, tx, recorded_at, name, session_id, actor, reason, key_hash, digest, undone_by
+    )
+    select $1, given.* from unnest(
+        $4::bigint[], $5::timestamptz[], $6::text[], $7::text[], $8::text[], $9::text[], $10::bytea[],
+        $11::bytea[], $12::bigint[]
+    ) as given
+), undone as (
+    update {schema}.fact_transaction h set undone_by = given.undone_by
+    from unnest($13::bigint[], $14::bigint[]) as given (tx, undone_by)
+    where h.tenant = $1 and h.tx = given.tx
+), given as (
+    select * from unnest(
+        $15::bigint[], $16::int[], $17::text[], $18::timestamptz[], $19::text[], $20::text[], $21::text[],
+        $22::text[], $23::text[], $24::text[], $25::timestamptz[], $26::timestamptz[], $27::boolean[],
+        $28::text[], $29::float8[], $30::text[], $31::text[], $32::text[], $33::text[], $34::text[],
+        $35::bytea[], $36::text[]
+    ) as given (
+        tx, seq, id, recorded_at, op, branch, subject, predicate, slot, object, claimed_from, claimed_to,
+        onset, ref, confidence, sources, session_id, actor, reason, replaces, text_digest, hidden
+    )
+), log as (
+    insert into {schema}.assertion (
+        tenant, tx, seq, id, recorded_at, op, branch, subject, predicate, slot, object, claimed_from,
+        claimed_to, onset, ref, confidence, sources, session_id, actor, reason, replaces, text_digest, hidden
+    )
+    select
+        $1, tx, seq, id, recorded_at, op, branch, subject, predicate, slot, object::json, claimed_from,
+        claimed_to, onset, ref, confidence, sources::text[], session_id, actor, reason, replaces,
+        text_digest, hidden::bigint[]
+    from given
+), source as (
+    insert into {schema}.assertion_source (tenant, episode_id, tx, seq)
+    select distinct $1, unnest(sources::text[]), tx, seq from given
+), hidden as (
+    update {schema}.assertion a set hidden = a.hidden || changed.txs
+    from (
+        select id, array_agg(tx order by tx) as txs
+        from unnest($37::text[], $38::bigint[]) as given (id, tx) group by id
+    ) as changed
+    where a.tenant = $1 and a.id = changed.id
+), closed as (
+    update {schema}.fact f set
+        tx_to = given.tx_to, superseded_at = given.superseded_at, superseded_by = given.superseded_by
+    from unnest(
+        $39::bigint[], $40::int[], $41::timestamptz[], $42::bigint[], $43::bigint[], $44::timestamptz[],
+        $45::text[]
+    ) as given (assertion_tx, assertion_seq, valid_from, tx_from, tx_to, superseded_at, superseded_by)
+    where f.tenant = $1 and f.assertion_tx = given.assertion_tx and f.assertion_seq = given.assertion_seq
+    and f.valid_from = given.valid_from and f.tx_from = given.tx_from
+), opened as (
+    insert into {schema}.fact (tenant, {fact})
+    select $1, given.* from unnest(
+        $46::bigint[], $47::int[], $48::timestamptz[], $49::timestamptz[], $50::bigint[], $51::bigint[],
+        $52::timestamptz[], $53::timestamptz[], $54::text[], $55::text[], $56::text[], $57::text[],
+        $58::text[], $59::text[], $60::bytea[], $61::boolean[]
+    ) as given
+), text as (
+    insert into {schema}.fact_text as t (tenant, digest, text, terms, embedding_state)
+    select
+        $1, digest, text, terms::text[],
+        case when embedding_state = 'ready' and not same then 'pending' else embedding_state end
+    from unnest($62::bytea[], $63::text[], $64::text[], $65::text[]) as given (digest, text, terms, embedding_state)
+    cross join embedder
+    on conflict (tenant, digest) do update set embedding_state = excluded.embedding_state
+    where t.embedding_state <> 'ready' and excluded.embedding_state = 'ready'
+    returning digest, embedding_state
+)
+insert into {schema}.fact_vector (tenant, digest, embedding)
+select $1, digest, embedding::{vector}.vector
+from unnest($66::bytea[], $67::{given_vector}[]) as given (digest, embedding)
+join text using (digest)
+where embedding_state = 'ready'
+
+-- name: pieces
+-- Part of what follows: the pieces that pass, in the extent that the reader sees.
+select f.*, p.starts, p.ends, {instant} as looked_at
+from {schema}.fact f
+{logged}
+cross join lateral ({parts}) as p
+where f.tenant = $1 and not f.void {filters}
+
+-- name: found
+-- Support is that of the instant that a fact is looked at: a row for each source of each supporter.
+select t.tx as basis, found.*
+from {schema}.tenant t
+left join lateral (
+    select
+        {assertion}, f.starts as valid_from, f.ends as valid_to, f.tx_from, f.tx_to,
+        f.recorded_at as opened_at, f.superseded_at, f.superseded_by, held.* {columns}
+    from ({pieces}) as f
+    join {schema}.assertion a on a.tenant = $1 and a.tx = f.assertion_tx and a.seq = f.assertion_seq
+    cross join lateral (
+        select
+            count(*) filter (where coalesce(place, 1) = 1) as support, max(s.confidence) as best,
+            array_agg(source order by s.tx, s.seq, place) filter (where source is not null) as all_sources
+        from {schema}.assertion s
+        left join lateral unnest(s.sources) with ordinality as u (source, place) on true
+        where s.tenant = $1 and s.subject = f.subject and s.predicate = f.predicate
+        and s.branch = f.branch and s.slot = f.slot and s.text_digest = a.text_digest
+        and s.claimed_from <= f.looked_at and (s.claimed_to is null or f.looked_at < s.claimed_to)
+        and {visible}
+    ) as held
+    {texts}
+) as found on true
+where t.tenant = $1
+order by found.tx, found.seq, found.valid_from
+
+-- name: count
+select count(*)
+from {schema}.tenant t
+join {schema}.fact f on f.tenant = $1 and f.tx_to is null and f.branch = '' and not f.void
+and f.valid_from <= greatest($2, t.at) and (f.valid_to is null or greatest($2, t.at) < f.valid_to)
+where t.tenant = $1
+
+-- name: slots
+select t.tx as basis, t.at, {assertion}, {piece}
+from {schema}.tenant t
+left join (
+    {schema}.assertion a
+    left join {schema}.fact f on f.tenant = $1 and f.assertion_tx = a.tx and f.assertion_seq = a.seq
+) on a.tenant = $1 and a.subject = $2 and a.predicate = $3 and a.branch = any($4::text[])
+where t.tenant = $1
+order by a.tx, a.seq, f.tx_from, f.valid_from
+
+-- name: get
+-- A slot comes once, whoever of it was asked for; `named` says who that was.
+select t.tx as basis, t.at, a.id = any($2::text[]) as named, {assertion}, {piece}
+from {schema}.tenant t
+cross join (
+    select distinct branch, subject, predicate, slot
+    from {schema}.assertion where tenant = $1 and id = any($2::text[])
+) as given
+join {schema}.assertion a
+    on a.tenant = $1 and a.subject = given.subject and a.predicate = given.predicate
+    and a.branch = given.branch and a.slot = given.slot
+left join {schema}.fact f on f.tenant = $1 and f.assertion_tx = a.tx and f.assertion_seq = a.seq
+where t.tenant = $1
+order by a.tx, a.seq, f.tx_from, f.valid_from
+
+-- name: logged
+-- Part of `pieces`: what is not current any more is found through the log.
+join {schema}.assertion w on w.tenant = $1 and w.tx = f.assertion_tx and w.seq = f.assertion_seq
+
+-- name: whole
+-- Part of `pieces`.
+select f.valid_from as starts, f.valid_to as ends
+
+-- name: overlaid
+-- Part of `pieces`: what the session's pieces of the same slot leave of one of the main branch.
+select lower(part) as starts, upper(part) as ends
+from unnest(
+    tstzmultirange(tstzrange(f.valid_from, f.valid_to)) - coalesce((
+        select range_agg(tstzrange(o.valid_from, o.valid_to))
+        from {schema}.fact o
+        where f.branch = '' and o.tenant = $1 and o.subject = f.subject and o.predicate = f.predicate
+        and o.slot = f.slot and o.branch = {branch} and {known}
+    ), '{}')
+) as part
+
+-- name: visible
+-- Part of `found`.
+cardinality(s.hidden) % 2 = 0
+
+-- name: visible_then
+-- Part of `found`.
+s.tx <= {known} and (select count(*) from unnest(s.hidden) as h (tx) where h.tx <= {known}) % 2 = 0
+
+-- name: said
+-- Part of `pieces`: the object itself.
+exists (
+    select from {schema}.assertion a
+    where a.tenant = $1 and a.tx = f.assertion_tx and a.seq = f.assertion_seq {conditions}
+)
+
+-- name: texts
+-- Part of `found`.
+left join {schema}.fact_text x on x.tenant = $1 and x.digest = a.text_digest
+
+-- name: vectors
+-- Part of `found`.
+left join {schema}.fact_vector v on v.tenant = $1 and v.digest = a.text_digest
+
+-- name: cosine
+-- Part of `found`. The query is read once, not once for each fact.
+1 - (v.embedding operator({vector}.<=>) (select {query}::{given_vector}::{vector}.vector)) as cosine
+
+-- name: differing
+-- What ended between two transactions, and what began, each along an index of its own.
+select true as gone, {assertion}, {piece}
+from {schema}.fact f
+join {schema}.assertion a on a.tenant = $1 and a.tx = f.assertion_tx and a.seq = f.assertion_seq
+where f.tenant = $1 and f.tx_to > $2 and f.tx_to <= $3 and f.tx_from <= $2 and f.branch = ''
+and ($4::text is null or f.subject = $4)
+and ($5::timestamptz is null or f.valid_to is null or $5 < f.valid_to)
+and ($6::timestamptz is null or f.valid_from < $6)
+union all
+select false, {assertion}, {piece}
+from {schema}.fact f
+join {schema}.assertion a on a.tenant = $1 and a.tx = f.assertion_tx and a.seq = f.assertion_seq
+where f.tenant = $1 and f.tx_from > $2 and f.tx_from <= $3 and (f.tx_to is null or f.tx_to > $3)
+and f.branch = ''
+and ($4::text is null or f.subject = $4)
+and ($5::timestamptz is null or f.valid_to is null or $5 < f.valid_to)
+and ($6::timestamptz is null or f.valid_from < $6)
+order by tx, seq, valid_from
+
+-- name: changes
+select t.tx as basis, a.*
+from {schema}.tenant t
+left join lateral (
+    select {assertion} from {schema}.assertion a
+    where a.tenant = $1 and (a.tx, a.seq) > ($2::bigint, $3::int) order by a.tx, a.seq limit $4
+) as a on true
+where t.tenant = $1
+order by a.tx, a.seq
+
+-- name: headers
+select t.tx as basis, 
+    h.tx as of_tx, h.recorded_at as of_instant, h.name, h.session_id as of_session, h.actor as of_actor,
+    h.reason as of_reason, h.undone_by, touched.*
+from {schema}.tenant t
+left join lateral (
+    select * from {schema}.fact_transaction h
+    where h.tenant = $1 and ($2::bigint is null or h.tx < $2) order by h.tx desc limit $3
+) as h on true
+left join lateral (
+    select true as opened, {assertion}, {piece}
+    from {schema}.fact f
+    join {schema}.assertion a on a.tenant = $1 and a.tx = f.assertion_tx and a.seq = f.assertion_seq
+    where f.tenant = $1 and f.tx_from = h.tx
+    union all
+    select false, {assertion}, {piece}
+    from {schema}.fact f
+    join {schema}.assertion a on a.tenant = $1 and a.tx = f.assertion_tx and a.seq = f.assertion_seq
+    where f.tenant = $1 and f.tx_to = h.tx
+) as touched on true
+where t.tenant = $1
+order by h.tx desc, touched.tx, touched.seq, touched.valid_from
+
+-- name: headers_of_session
+select t.tx as basis, 
+    h.tx as of_tx, h.recorded_at as of_instant, h.name, h.session_id as of_session, h.actor as of_actor,
+    h.reason as of_reason, h.undone_by, touched.*
+from {schema}.tenant t
+left join lateral (
+    select * from {schema}.fact_transaction h
+    where h.tenant = $1 and coalesce(h.session_id, '') = $4 and ($2::bigint is null or h.tx < $2)
+    order by h.tx desc limit $3
+) as h on true
+left join lateral (
+    select true as opened, {assertion}, {piece}
+    from {schema}.fact f
+    join {schema}.assertion a on a.tenant = $1 and a.tx = f.assertion_tx and a.seq = f.assertion_seq
+    where f.tenant = $1 and f.tx_from = h.tx
+    union all
+    select false, {assertion}, {piece}
+    from {schema}.fact f
+    join {schema}.assertion a on a.tenant = $1 and a.tx = f.assertion_tx and a.seq = f.assertion_seq
+    where f.tenant = $1 and f.tx_to = h.tx
+) as touched on true
+where t.tenant = $1
+order by h.tx desc, touched.tx, touched.seq, touched.valid_from
+
+-- name: known_at
+-- Whatever comes will be later than the newest that there is.
+select
+    $2 <= t.at as stable,
+    coalesce((
+        select h.tx from {schema}.fact_transaction h
+        where h.tenant = $1 and h.recorded_at <= $2 order by h.recorded_at desc limit 1
+    ), 0) as tx
+from {schema}.tenant t where t.tenant = $1
+
+-- name: unembedded
+select digest, text, terms, embedding_state
+from {schema}.fact_text where tenant = $1 and embedding_state <> 'ready' order by digest limit $2
+
+-- name: set_vectors
+-- The row of a text is taken before its vector is written: of two processes one finds it ready.
+with ready as (
+    update {schema}.fact_text set embedding_state = 'ready'
+    where tenant = $1 and digest = any($2::bytea[]) and embedding_state <> 'ready'
+    and ($4::text is null or exists (
+        select from {schema}.embedder where model = $4 and dimensions = $5::int
+    ))
+    returning digest
+), embedded as (
+    insert into {schema}.fact_vector (tenant, digest, embedding)
+    select $1, digest, embedding::{vector}.vector
+    from unnest($2::bytea[], $3::{given_vector}[]) as given (digest, embedding)
+    join ready using (digest)
+)
+select count(*) from ready
+
+-- name: forget
+-- What is in flight belongs to a generation that is over.
+update {schema}.tenant set generation = generation + 1, secret = coalesce(secret, $2)
+where tenant = $1 returning secret
+
+-- name: bury
+insert into {schema}.tombstone (tenant, digest) select $1, unnest($2::bytea[]) on conflict do nothing
+
+-- name: sourced
+-- The whole logs of the slots in which an episode is a source.
+select {assertion}
+from (
+    select distinct o.branch, o.subject, o.predicate, o.slot
+    from {schema}.assertion_source s
+    join {schema}.assertion o on o.tenant = $1 and o.tx = s.tx and o.seq = s.seq
+    where s.tenant = $1 and s.episode_id = any($2::text[])
+) as given
+join {schema}.assertion a
+    on a.tenant = $1 and a.subject = given.subject and a.predicate = given.predicate
+    and a.branch = given.branch and a.slot = given.slot
+order by a.tx, a.seq
+
+-- name: remove
+-- What is gone, with all that leads to it.
+with gone as (
+    delete from {schema}.assertion where tenant = $1 and id = any($2::text[])
+), replaced as (
+    update {schema}.assertion set replaces = null
+    where tenant = $1 and replaces = any($2::text[]) and id <> all($2::text[])
+)
+delete from {schema}.assertion_source s
+using unnest($3::text[], $4::bigint[], $5::int[]) as given (episode_id, tx, seq)
+where s.tenant = $1 and s.episode_id = given.episode_id and s.tx = given.tx and s.seq = given.seq
+
+-- name: revise
+update {schema}.assertion a set
+    slot = given.slot, sources = given.sources::text[], replaces = given.replaces,
+    hidden = given.hidden::bigint[]
+from unnest($2::text[], $3::text[], $4::text[], $5::text[], $6::text[]) as given (id, slot, sources, replaces, hidden)
+where a.tenant = $1 and a.id = given.id
+and (a.slot, a.sources, a.replaces, a.hidden)
+    is distinct from (given.slot, given.sources::text[], given.replaces, given.hidden::bigint[])
+
+-- name: clear
+delete from {schema}.fact f
+using unnest($2::bigint[], $3::int[]) as given (tx, seq)
+where f.tenant = $1 and f.assertion_tx = given.tx and f.assertion_seq = given.seq
+
+-- name: open
+insert into {schema}.fact (tenant, {fact})
+select $1, given.* from unnest(
+    $2::bigint[], $3::int[], $4::timestamptz[], $5::timestamptz[], $6::bigint[], $7::bigint[],
+    $8::timestamptz[], $9::timestamptz[], $10::text[], $11::text[], $12::text[], $13::text[],
+    $14::text[], $15::text[], $16::bytea[], $17::boolean[]
+) as given
+
+-- name: drop_content
+-- Texts that no assertion has any more, and the reasons of transactions of which nothing is left.
+with unused as (
+    select given.digest
+    from unnest($2::text[], $3::text[], $4::bytea[]) as given (subject, predicate, digest)
+    where not exists (
+        select from {schema}.assertion a
+        where a.tenant = $1 and a.subject = given.subject and a.predicate = given.predicate
+        and a.text_digest = given.digest
+    )
+), text as (
+    delete from {schema}.fact_text where tenant = $1 and digest in (select digest from unused)
+), vector as (
+    delete from {schema}.fact_vector where tenant = $1 and digest in (select digest from unused)
+)
+update {schema}.fact_transaction h set reason = null
+where h.tenant = $1 and h.tx = any($5::bigint[])
+and not exists (select from {schema}.assertion a where a.tenant = $1 and a.tx = h.tx)
+
+-- name: everything
+-- For `verify`: what has no counterpart on the other side is there as well.
+select
+    {assertion}, a.hidden, {piece}, f.assertion_tx, f.object_digest,
+    f.branch = a.branch and f.subject = a.subject and f.predicate = a.predicate and f.slot = a.slot
+        and f.void = (a.op = 'void') and f.session_id is not distinct from a.session_id as agrees,
+    array[f.branch, f.subject, f.predicate, f.slot] as piece_place
+from (select * from {schema}.assertion where tenant = $1) as a
+full join (select * from {schema}.fact where tenant = $1) as f
+    on f.assertion_tx = a.tx and f.assertion_seq = a.seq
+order by a.tx, a.seq, f.tx_from, f.valid_from
