@@ -16,7 +16,9 @@ from ._concurrency import CONCURRENCY_CHECKS
 from ._directory import DIRECTORY_CHECKS
 from ._embedders import Fault, FaultyEmbedder, HashEmbedder
 from ._embedding import EMBEDDER_CHECKS
+from ._fact_replacing import REPLACING_CHECKS
 from ._fact_timelines import TIMELINE_CHECKS
+from ._fact_writing import FACT_WRITING_CHECKS
 from ._material import Check, ClockCheck
 from ._reading import READING_CHECKS
 from ._searching import SEARCHING_CHECKS
@@ -31,7 +33,11 @@ EPISODE_CHECKS: tuple[Check, ...] = (
     *CONCURRENCY_CHECKS,
 )
 
-FACT_CHECKS: tuple[Check, ...] = (*TIMELINE_CHECKS,)
+FACT_CHECKS: tuple[Check, ...] = (
+    *TIMELINE_CHECKS,
+    *FACT_WRITING_CHECKS,
+    *REPLACING_CHECKS,
+)
 
 __all__ = (
     "CLOCK_CHECKS",

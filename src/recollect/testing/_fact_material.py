@@ -202,7 +202,7 @@ async def timeline(
     """Return when what holds, in order of time; neighbours that say the same are one."""
     found = await find(archive, tenant, subject=subject, predicate=predicate, during=ALWAYS, **filters)
     merged: list[Span] = []
-    for fact in sorted(found, key=lambda fact: (object_of(fact), fact.piece.valid_from)):
+    for fact in sorted(found, key=lambda fact: (repr(object_of(fact)), fact.piece.valid_from)):
         span: Span = (object_of(fact), fact.piece.valid_from, fact.piece.valid_to)
         if merged and (merged[-1][0], merged[-1][2]) == span[:2]:
             span = (*merged.pop()[:2], span[2])
