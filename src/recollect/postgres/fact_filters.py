@@ -27,6 +27,7 @@ class FactQuery:
         else:
             self._instant = f"greatest({self.given(filter.now)}, t.at)"
         self._conditions = [self._known("f"), *self._when(), *self._whose(), *self._what()]
+        self._source = sql["all"]
         self._order = ""
 
     def given(self, value: object) -> str:
@@ -48,11 +49,14 @@ class FactQuery:
     def link(self, nodes: Sequence[str]) -> None:
         """Return only what has one of the nodes at either end."""
         objects = [digest(_json.canonical(node)) for node in nodes]
-        subjects = f"{self._at}.subject = any({self.given(list(nodes))}::text[])"
-        self._conditions.append(f"({subjects} or f.object_digest = any({self.given(objects)}::bytea[]))")
+        self._source = self._filled("linked" if self._k is None else "linked_then", {
+            "{subjects}": self.given(list(nodes)),
+            "{objects}": self.given(objects),
+        })  # fmt: skip
 
     def statement(self, *, columns: str = "", texts: str = "") -> str:
         pieces = self._filled("pieces", {
+            "{source}": self._source,
             "{logged}": "" if self._k is None else self._sql["logged"],
             "{parts}": self._parts(),
             "{instant}": self._instant,

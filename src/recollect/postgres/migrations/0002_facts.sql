@@ -110,8 +110,8 @@ create index fact_subject on {schema}.fact (tenant, subject, predicate, assertio
 where tx_to is null;
 create index fact_predicate on {schema}.fact (tenant, predicate, assertion_tx, assertion_seq, valid_from)
 where tx_to is null;
-create index fact_object on {schema}.fact (tenant, object_digest, assertion_tx, assertion_seq, valid_from)
-where tx_to is null;
+-- All facts: the log has no index by object.
+create index fact_object on {schema}.fact (tenant, object_digest, assertion_tx, assertion_seq, valid_from);
 -- What a transaction did.
 create index fact_opened on {schema}.fact (tenant, tx_from);
 create index fact_closed on {schema}.fact (tenant, tx_to) where tx_to is not null;

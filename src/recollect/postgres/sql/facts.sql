@@ -139,7 +139,7 @@ where embedding_state = 'ready'
 -- name: pieces
 -- Part of what follows: the pieces that pass, in the extent that the reader sees.
 select f.*, p.starts, p.ends, {instant} as looked_at
-from {schema}.fact f
+from {source} f
 {logged}
 cross join lateral ({parts}) as p
 where f.tenant = $1 and not f.void {filters}
@@ -205,6 +205,30 @@ order by a.tx, a.seq, f.tx_from, f.valid_from
 -- name: logged
 -- Part of `pieces`: what is not current any more is found through the log.
 join {schema}.assertion w on w.tenant = $1 and w.tx = f.assertion_tx and w.seq = f.assertion_seq
+
+-- name: all
+-- Part of `pieces`.
+{schema}.fact
+
+-- name: linked
+-- Part of `pieces`: each end of a fact has an index.
+(
+    select * from {schema}.fact where tenant = $1 and subject = any({subjects}::text[]) and tx_to is null
+    union all
+    select * from {schema}.fact
+    where tenant = $1 and object_digest = any({objects}::bytea[]) and subject <> all({subjects}::text[])
+)
+
+-- name: linked_then
+-- Part of `pieces`: the same, where what is not current any more is found through the log.
+(
+    select f.* from {schema}.assertion a
+    join {schema}.fact f on f.tenant = $1 and f.assertion_tx = a.tx and f.assertion_seq = a.seq
+    where a.tenant = $1 and a.subject = any({subjects}::text[])
+    union all
+    select * from {schema}.fact
+    where tenant = $1 and object_digest = any({objects}::bytea[]) and subject <> all({subjects}::text[])
+)
 
 -- name: whole
 -- Part of `pieces`.
