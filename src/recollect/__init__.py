@@ -29,8 +29,8 @@ from .errors import (
     UnsupportedOperation,
     VersionConflict,
 )
-from .hooks import Commit, Proposal
-from .stores import Archive, Directory, Embedder, EpisodeStore, Reranker
+from .hooks import Commit, Proposal, Proposed
+from .stores import Archive, Directory, Embedder, EpisodeStore, FactStore, Reranker
 from .types import (
     FOREVER,
     Change,
@@ -84,6 +84,7 @@ __all__ = (
     "FactHit",
     "FactPath",
     "FactSignals",
+    "FactStore",
     "HookError",
     "IdempotencyConflict",
     "InvalidInput",
@@ -101,6 +102,7 @@ __all__ = (
     "Page",
     "Predicate",
     "Proposal",
+    "Proposed",
     "Provenance",
     "RecallWeights",
     "RecollectError",

@@ -5,10 +5,11 @@ from dataclasses import dataclass
 from hashlib import blake2b
 from typing import cast
 
-from anyio.lowlevel import checkpoint_if_cancelled
+from anyio import to_thread
+from anyio.lowlevel import checkpoint, checkpoint_if_cancelled
 
 from . import _json
-from ._analysis import analyze
+from ._analysis import LONG_TEXT, analyze
 from ._batching import Batcher
 from ._composition import Composition, Scope
 from ._deadline import half_of_the_rest
@@ -16,9 +17,9 @@ from ._draft import text_digest
 from ._facts_shown import entered
 from ._ids import derived, is_uuid7
 from .errors import DeadlineExceeded, OutcomeUnknown, RecollectError, VersionConflict
-from .hooks import Commit, Event, Proposal
+from .hooks import Commit, Event, Proposal, Proposed
 from .stores.changes import Change, Committed, Entry, FactText, Operation
-from .types import EmbeddingState, Fact, FactDraft
+from .types import EmbeddingState, Fact
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -27,8 +28,9 @@ class Request:
 
     Attributes:
         passed: what tells this request from another one with the same key: JSON.
+        session_id: that the transaction is of.
         texts: subject, predicate and canonical object of what may be new.
-        drafts, fact_ids: for the hooks.
+        proposed: for the hooks.
     """
 
     event: Event
@@ -39,13 +41,17 @@ class Request:
     reason: str | None = None
     session_id: str | None = None
     texts: tuple[tuple[str, str, str], ...] = ()
-    drafts: tuple[FactDraft, ...] = ()
-    fact_ids: tuple[str, ...] = ()
+    proposed: tuple[Proposed, ...] = ()
 
 
 def operation_id(key: str, position: int) -> str:
-    """Return the id of an operation, the same whenever the request is repeated with its key."""
-    return key if position == 0 and is_uuid7(key) else derived(key, position)
+    """Return the id of an operation, the same whenever the request is repeated with its key.
+
+    It begins with the milliseconds of a key of ours, so that new rows are together; and it is not the key,
+    which somebody may have given to a fact as its id.
+    """
+    id = derived(key, position)
+    return f"{key[:14]}7{id[15:]}" if is_uuid7(key) else id
 
 
 async def commit(composition: Composition, scope: Scope, request: Request) -> tuple[tuple[Fact, ...], ...]:
@@ -64,11 +70,10 @@ async def commit(composition: Composition, scope: Scope, request: Request) -> tu
         session_id=request.session_id,
         actor=request.actor,
         reason=request.reason,
-        drafts=request.drafts,
-        fact_ids=request.fact_ids,
+        operations=request.proposed,
     )
     await composition.hooks.propose(proposal)
-    committed = await _committed(composition, scope, _change(composition, scope, request))
+    committed = await _committed(composition, scope, request)
     results = tuple(tuple(map(entered, entries)) for entries in committed.entries)
     if any(fact.changed for facts in results for fact in facts):
         facts = tuple(fact for facts in results for fact in facts)
@@ -76,10 +81,8 @@ async def commit(composition: Composition, scope: Scope, request: Request) -> tu
     return results
 
 
-def _change(composition: Composition, scope: Scope, request: Request) -> Change:
+def _change(scope: Scope, request: Request) -> Change:
     passed = [request.event, request.session_id, request.actor, request.reason, request.passed]
-    unembedded: EmbeddingState = "none" if composition.embedding is None else "pending"
-    texts = {text_digest(*parts): parts for parts in request.texts}
     return Change(
         tenant=scope.tenant,
         key=request.key,
@@ -89,25 +92,41 @@ def _change(composition: Composition, scope: Scope, request: Request) -> Change:
         session_id=request.session_id,
         actor=request.actor,
         reason=request.reason,
-        texts=tuple(
-            FactText(digest, text, tuple(analyze(text, composition.language)), unembedded)
-            for digest, parts in texts.items()
-            for text in (text_of_fact(*parts),)
-        ),
     )
 
 
-async def _committed(composition: Composition, scope: Scope, change: Change) -> Committed:
-    tenant = scope.tenant
+async def _texts(composition: Composition, request: Request) -> tuple[FactText, ...]:
+    """Return what the facts of a request are found by. Neither a long one nor many hold up the loop."""
+    unembedded: EmbeddingState = "none" if composition.embedding is None else "pending"
+    texts: dict[bytes, FactText] = {}
+    for parts in request.texts:
+        digest = text_digest(*parts)
+        if digest in texts:
+            continue
+        text = text_of_fact(*parts)
+        if len(text) > LONG_TEXT:
+            terms = await to_thread.run_sync(analyze, text, composition.language)
+        else:
+            if texts:
+                await checkpoint()
+            terms = analyze(text, composition.language)
+        texts[digest] = FactText(digest, text, tuple(terms), unembedded)
+    return tuple(texts.values())
+
+
+async def _committed(composition: Composition, scope: Scope, request: Request) -> Committed:
+    tenant, change, gathering = scope.tenant, _change(scope, request), composition.fact_writes
 
     async def work() -> Committed:
-        state = composition.tenants.held(tenant)
-        batcher = state.facts = state.facts or group_commit(composition)
+        change.texts = await _texts(composition, request)
+        batcher = gathering.get(tenant)
+        if batcher is None:
+            batcher = gathering[tenant] = group_commit(composition)
         try:
             return await batcher.submit(change)
         finally:
-            if not batcher.busy and state.facts is batcher:
-                state.facts = None  # an idle tenant holds nothing
+            if not batcher.busy and gathering.get(tenant) is batcher:
+                del gathering[tenant]  # an idle tenant holds nothing
 
     def late(seconds: float) -> RecollectError:
         return OutcomeUnknown(change.key) if change.handed_over else DeadlineExceeded(seconds)
@@ -136,7 +155,10 @@ def group_commit(composition: Composition) -> Batcher[Change, Committed]:
     async def flush(changes: Sequence[Change]) -> Sequence[Committed | Exception]:
         for change in changes:
             change.handed_over = True
-        return await facts.commit(changes)
+        outcomes = await facts.commit(changes)
+        composition.fact_transactions += 1
+        composition.fact_changes += len(changes)
+        return outcomes
 
     return Batcher(flush, prepare=embed, weigh=lambda change: len(change.operations))
 

@@ -23,15 +23,10 @@ Outcome = tuple[Episode, ...] | Exception
 """The stored episodes of a write, or why there are none."""
 
 
-@dataclass(slots=True, eq=False)
 class TenantState:
-    """What the process keeps of a tenant while it is leased or idle.
+    """What the process keeps of a tenant while it is leased or idle."""
 
-    Attributes:
-        facts: gathers changes of its facts; exists while somebody waits for one.
-    """
-
-    facts: Batcher[Change, Committed] | None = None
+    __slots__ = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,6 +46,8 @@ class Composition:
         deadline: seconds that a call may take, None for no bound.
         writes: what is stored as it is.
         embedded_writes: what is embedded first; apart, so that an embedder that hangs holds up nothing else.
+        fact_writes: per tenant what gathers the changes of its facts; there while somebody waits for one.
+        fact_transactions, fact_changes: group commits of facts so far, and the changes that they carried.
         closed: set by the owner; from then on every call raises `MemoryClosed`.
     """
 
@@ -67,6 +64,11 @@ class Composition:
     embedded_writes: Batcher[Write, tuple[Episode, ...]]
     predicates: Predicates
     hooks: Hooks = field(default_factory=Hooks)
+    fact_writes: dict[Tenant, Batcher[Change, Committed]] = field(
+        default_factory=dict[Tenant, Batcher[Change, Committed]]
+    )
+    fact_transactions: int = 0
+    fact_changes: int = 0
     closed: bool = False
 
     def ensure_open(self) -> None:

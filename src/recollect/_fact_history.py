@@ -1,18 +1,26 @@
-from collections.abc import Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from datetime import datetime
 from functools import partial
+from typing import TypeVar
 
-from ._checks import check_count, check_id, check_optional_id, check_time_range
+from anyio import to_thread
+
+from ._checks import TimeRange, check_count, check_id, check_optional_id, check_time_range
 from ._cursor import opened, sealed
-from ._fact_reads import PAGE, FactReads
-from ._facts_shown import found, logged, of_slot, shown, spans
-from ._timeline import Assertion, Piece, overlay, supporters
+from ._fact_reads import PAGE, FactReads, check_known, known_transaction
+from ._facts_shown import Standing, last_known, logged, shown, spans, version_of
+from ._timeline import Assertion, Piece, overlay
 from .errors import InvalidInput
 from .stores.facts import Slots
 from .types import Change, Diff, Episode, Fact, Page, Provenance, Span, Transaction
 
+T = TypeVar("T")
+
 LAST = 1 << 30
 """Beyond every position in a transaction."""
+
+MANY = 500
+"""Assertions from which on they are worked through in a worker thread: some milliseconds."""
 
 
 class FactHistory(FactReads):
@@ -24,29 +32,46 @@ class FactHistory(FactReads):
         """Return all of valid time as spans, from the first instant of which anything is known.
 
         In order, disjoint and without gaps: where nothing is true there is a span without facts. Equal
-        neighbours are one. The last span has no end.
+        neighbours are one, with what the first of them says. The last span has no end. Nothing if nothing is
+        known. Staged facts of this handle's session lie over the others.
         """
-        slots = await self._slots(subject, predicate)
-        known, _ = await self._known(known_at)
-        pieces = [piece for piece in slots.pieces if piece.known(known)]
-        branch = self._scope.session_id
-        if branch is not None:
+        asked = check_known("known_at", known_at)
+        tenant, branch = self._scope.tenant, self._scope.session_id
+        read = self._slots(subject, predicate)
+
+        async def work() -> tuple[Slots, int | None]:
+            known = (await known_transaction(self._composition, tenant, asked)).tx
+            return await read(), known
+
+        slots, known = await self._composition.call(tenant, work)
+
+        def line() -> tuple[Span, ...]:
+            pieces = [piece for piece in slots.pieces if piece.known(known)]
             main = [piece for piece in pieces if not piece.assertion.branch]
-            pieces = overlay(main, [piece for piece in pieces if piece.assertion.branch == branch])
-        return spans((found(piece, of_slot(slots, piece), known=known) for piece in pieces), known=known)
+            pieces = overlay(main, [piece for piece in pieces if piece.assertion.branch == branch != ""])
+            standing = Standing(slots.log)
+            return spans((standing.found(piece, known=known) for piece in pieces), known=known)
+
+        return await _computed(slots, line)
 
     async def history(self, subject: str, predicate: str) -> tuple[Fact, ...]:
-        """Return every piece there ever was, voids and superseded ones too, in the order of both times."""
-        slots = await self._slots(subject, predicate)
-        return tuple(shown(found(piece, of_slot(slots, piece))) for piece in slots.pieces)
+        """Return every piece there ever was, voids and superseded ones too, in the order of both times.
 
-    async def _slots(self, subject: str, predicate: str) -> Slots:
+        First by `tx_from`, then by `valid_from`. With the support that each had when it was last held.
+        """
+        slots = await self._composition.call(self._scope.tenant, self._slots(subject, predicate))
+
+        def pieces() -> tuple[Fact, ...]:
+            standing = Standing(slots.log)
+            return tuple(shown(standing.found(piece, known=last_known(piece))) for piece in slots.pieces)
+
+        return await _computed(slots, pieces)
+
+    def _slots(self, subject: str, predicate: str) -> Callable[[], Awaitable[Slots]]:
         check_id("subject", subject)
         check_id("predicate", predicate)
         tenant, branch = self._scope.tenant, self._scope.session_id
-        return await self._composition.call(
-            tenant, lambda: self._store.slots(tenant, subject, predicate, branch=branch)
-        )
+        return lambda: self._store.slots(tenant, subject, predicate, branch=branch)
 
     async def diff(
         self,
@@ -59,28 +84,31 @@ class FactHistory(FactReads):
         """Return what is believed at one point of known time and not at another, without what is staged.
 
         `diff(a, b).apply(...)` turns what `find(valid_during=(None, None), known_at=a)` gives into what
-        it gives at `b`.
+        it gives at `b`, for the same `subject` and `valid_during`. A fact that is only supported by more or
+        less is in both.
 
         Args:
+            known_a, known_b: aware, or a `tx` or `basis`; in either order.
             subject: only of this one.
             valid_during: only what is true at any instant of this half-open range.
+
+        Returns:
+            Facts in the order in which their subjects and predicates were first touched.
         """
-        start, end = check_time_range("valid_during", valid_during)
+        during = check_time_range("valid_during", valid_during)
         check_optional_id("subject", subject)
-        (a, _), (b, _) = await self._known(known_a), await self._known(known_b)
-        if a is None or b is None:
-            raise InvalidInput("known_a" if a is None else "known_b", "expected a datetime or a transaction")
-        states: dict[int, dict[tuple[str, int], Fact]] = {a: {}, b: {}}
+        asked = [_point("known_a", known_a), _point("known_b", known_b)]
+        tenant = self._scope.tenant
+
+        async def work() -> list[int]:
+            points = [await known_transaction(self._composition, tenant, each) for each in asked]
+            return [point.tx or 0 for point in points]
+
+        a, b = await self._composition.call(tenant, work)
+        states: dict[int, dict[str, Fact]] = {a: {}, b: {}}
         for pair in await self._touched(min(a, b), max(a, b), subject):
-            slots = await self._slots(*pair)
-            for known, facts in states.items():
-                for piece in slots.pieces:
-                    here = (
-                        piece.known(known) and piece.overlaps(start, end) and piece.assertion.op == "assert"
-                    )
-                    if here and not piece.assertion.branch:
-                        fact = shown(found(piece, of_slot(slots, piece), known=known), known=known)
-                        facts[fact.version_id, fact.support] = fact
+            slots = await self._composition.call(tenant, self._slots(*pair))
+            await _computed(slots, partial(_note, slots, states, during))
         removed = [fact for at, fact in states[a].items() if states[b].get(at) != fact]
         added = [fact for at, fact in states[b].items() if states[a].get(at) != fact]
         return Diff(known_a=a, known_b=b, removed=tuple(removed), added=tuple(added))
@@ -103,8 +131,9 @@ class FactHistory(FactReads):
     async def changes(self, since: int = 0, *, cursor: str | None = None, limit: int = 100) -> Page[Change]:
         """Return what was said, in order, without gaps that fill in later: a feed for an index outside.
 
-        Staged facts are in it when they are promoted. At the end of the feed, go on with `since` the
-        `tx` of the last change that was read.
+        Staged facts are in it when they are promoted; of this handle's session, at once. What is left out
+        may make a page short, or empty: the end is where there is no cursor. Then go on with the `basis` of
+        that page as `since`.
 
         Args:
             since: a transaction; what comes after it is returned. Ignored with a cursor.
@@ -115,7 +144,7 @@ class FactHistory(FactReads):
         check_count("limit", limit)
         tenant = self._scope.tenant
         position = opened(cursor, str, "changes", tenant.key)
-        tx, seq = (since, LAST) if position is None else map(int, position.split())
+        tx, seq = (since, LAST) if position is None else _place(position)
         entries, basis = await self._composition.call(
             tenant, lambda: self._store.changes(tenant, after=(tx, seq), limit=limit + 1)
         )
@@ -129,6 +158,9 @@ class FactHistory(FactReads):
         self, *, session_id: str | None = None, cursor: str | None = None, limit: int = 100
     ) -> Page[Transaction]:
         """Return the transactions of facts, newest first, with what each did to what was believed.
+
+        Before and after are as the transaction left them: without support by others. What other sessions
+        have staged is left out.
 
         Args:
             session_id: only of this session; None for all.
@@ -164,30 +196,37 @@ class FactHistory(FactReads):
     async def why(self, fact: Fact | str) -> Provenance | None:
         """Return who says so: the assertions that support a fact, and the episodes that they come from.
 
+        Of a fact that is not believed any more: those that supported it last.
+
         Args:
             fact: or its id. None is returned if there is none with this id.
         """
-        fact_id = fact.fact_id if isinstance(fact, Fact) else check_id("fact", fact)
-        tenant = self._scope.tenant
-        slots = (await self._composition.call(tenant, lambda: self._store.get(tenant, [fact_id]))).get(
-            fact_id
-        )
-        held = await self.get(fact_id)
-        if slots is None or held is None:
+        if not isinstance(fact, Fact):
+            check_id("fact", fact)
+        fact_id = fact.fact_id if isinstance(fact, Fact) else fact
+        slots = await self._slots_of(fact_id)
+        piece = None if slots is None else self._held(slots, fact_id)
+        if slots is None or piece is None:
             return None
-        at = fact.valid_from if isinstance(fact, Fact) else held.valid_from
-        said = next(each for each in slots.log if each.id == fact_id)
-        assertions = supporters(slots.log, said.object, at)
-        episodes = list[Episode]()
-        for source in dict.fromkeys(source for each in assertions for source in each.sources):
-            read = partial(self._composition.archive.episodes.get, tenant, source)
-            episode = await self._composition.call(tenant, read)
-            if episode is not None:
-                episodes.append(episode)
+        standing = Standing(slots.log)
+        if isinstance(fact, Fact):
+            piece = next((each for each in slots.pieces if version_of(each) == fact.version_id), piece)
+            told, at = fact, fact.valid_from
+        else:
+            told, at = shown(standing.found(piece, known=last_known(piece))), piece.valid_from
+        assertions = standing.supporters(piece.assertion, at, known=last_known(piece))
+        sources = dict.fromkeys(source for each in assertions for source in each.sources)
+        tenant, episodes = self._scope.tenant, self._composition.archive.episodes
+
+        async def work() -> list[Episode]:
+            found = [await episodes.get(tenant, source) for source in sources]
+            return [each for each in found if each is not None]
+
+        found = await self._composition.call(tenant, work)
         return Provenance(
-            fact=fact if isinstance(fact, Fact) else held,
+            fact=told,
             assertions=tuple(map(logged, assertions)),
-            episodes=tuple(sorted(episodes, key=lambda each: each.seq)),
+            episodes=tuple(sorted(found, key=lambda each: each.seq)),
         )
 
     def _sees(self, assertion: Assertion) -> bool:
@@ -196,4 +235,39 @@ class FactHistory(FactReads):
 
     def _alone(self, pieces: Sequence[Piece]) -> tuple[Fact, ...]:
         """Return pieces as facts that support only themselves."""
-        return tuple(shown(found(each, [each.assertion])) for each in pieces if self._sees(each.assertion))
+        return tuple(
+            shown(Standing([each.assertion]).found(each)) for each in pieces if self._sees(each.assertion)
+        )
+
+
+async def _computed(slots: Slots, work: Callable[[], T]) -> T:
+    """Do what takes long with a long log in a worker thread."""
+    return work() if len(slots.log) < MANY else await to_thread.run_sync(work)
+
+
+def _note(slots: Slots, states: dict[int, dict[str, Fact]], during: TimeRange) -> None:
+    """Take what is believed of some slots at some points of known time."""
+    standing = Standing(slots.log)
+    for known, facts in states.items():
+        for piece in slots.pieces:
+            said = piece.assertion
+            if said.op == "assert" and not said.branch and piece.known(known) and piece.overlaps(*during):
+                fact = shown(standing.found(piece, known=known), known=known)
+                facts[fact.version_id] = fact
+
+
+def _point(field: str, value: object) -> datetime | int:
+    point = check_known(field, value)
+    if point is None:
+        raise InvalidInput(field, "expected an aware datetime or a tx, got None")
+    return point
+
+
+def _place(position: str) -> tuple[int, int]:
+    try:
+        tx, seq = map(int, position.split(" "))
+    except ValueError:
+        raise InvalidInput("cursor", "is not a cursor; pass one back as it was given") from None
+    if not (0 <= tx < 2**62 and 0 <= seq < 2**31):
+        raise InvalidInput("cursor", "is not a cursor; pass one back as it was given")
+    return tx, seq

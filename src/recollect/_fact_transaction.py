@@ -1,13 +1,14 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
+from types import EllipsisType
 from typing import Any
 
-from ._checks import check_instant
+from pydantic import BaseModel
+
 from ._committing import commit
-from ._requests import Asked, checked_claim, given_sources
+from ._requests import Asked, given_sources
 from .errors import ConfigurationError
-from .stores.changes import Claim
 from .types import Episode, Fact, FactDraft, Forever
 
 
@@ -29,6 +30,7 @@ class FactTransaction:
 
     def __init__(self, asked: Asked) -> None:
         self._asked = asked
+        self._ended = False
         self._results: tuple[Fact, ...] | None = None
 
     @property
@@ -62,14 +64,49 @@ class FactTransaction:
             subject, predicate, object, valid_from=valid_from, valid_to=valid_to, confidence=confidence,
             sources=given_sources(sources, source), id=id, staged=staged,
         )  # fmt: skip
-        return self._referred(self._asked.add(draft))
+        return self._referred(self._open().add(draft))
+
+    def add_model(
+        self,
+        model: BaseModel,
+        *,
+        predicate: str | None = None,
+        subject: str | None = None,
+        valid_from: datetime | None = None,
+        valid_to: datetime | Forever | None = None,
+        confidence: float = 1.0,
+        sources: Sequence[str] = (),
+        source: Episode | str | None = None,
+        id: str | None = None,
+        staged: bool = False,
+    ) -> Reference:
+        """As `Facts.add_model`."""
+        name, about, value = self._open().composition.predicates.placed(model, predicate, subject)
+        return self.add(
+            about, name, value, valid_from=valid_from, valid_to=valid_to, confidence=confidence,
+            sources=sources, source=source, id=id, staged=staged,
+        )  # fmt: skip
+
+    async def update(self, fact: Reference | str, patch: dict[str, Any]) -> Reference:
+        """As `Facts.update`; also of what this transaction adds. Looks up the fact, hence `await`."""
+        return self._referred(await self._open().update(_id_of(fact), patch))
+
+    async def correct(
+        self,
+        fact: Reference | str,
+        *,
+        object: Any = ...,
+        valid_from: datetime | EllipsisType = ...,
+        valid_to: datetime | Forever | EllipsisType | None = ...,
+    ) -> Reference:
+        """As `Facts.correct`; also of what this transaction adds. Looks up the fact, hence `await`."""
+        return self._referred(await self._open().correct(_id_of(fact), object, valid_from, valid_to))
 
     def end(
         self, subject: str, predicate: str, object: Any = ..., *, at: datetime | None = None
     ) -> Reference:
         """As `Facts.end`."""
-        claim = Claim(None if at is None else check_instant("at", at), None, onset=True)
-        return self._referred(self._asked.void(subject, predicate, object, claim))
+        return self._referred(self._open().end(subject, predicate, object, at))
 
     def deny(
         self,
@@ -81,26 +118,35 @@ class FactTransaction:
         valid_to: datetime | Forever | None,
     ) -> Reference:
         """As `Facts.deny`."""
-        check_instant("valid_from", valid_from)
-        claim = checked_claim(valid_from, Forever.FOREVER if valid_to is None else valid_to)
-        return self._referred(self._asked.void(subject, predicate, object, claim))
+        operation = self._open().deny(subject, predicate, object, valid_from=valid_from, valid_to=valid_to)
+        return self._referred(operation)
 
     def retract(self, fact: Reference | str) -> Reference:
         """As `Facts.retract`; also of what this transaction does."""
-        fact_id = fact.fact_id if isinstance(fact, Reference) else fact
-        return self._referred(self._asked.retract(fact_id))
+        return self._referred(self._open().retract(_id_of(fact)))
 
     async def commit(self) -> None:
         """Do it; called when the block ends."""
-        asked = self._asked
-        if not asked.operations:
-            self._results = ()
-            return
-        results = await commit(asked.composition, asked.scope, asked.request())
+        asked = self._open()
+        self._ended = True
+        results: Sequence[Sequence[Fact]] = ()
+        if asked.operations:
+            results = await commit(asked.composition, asked.scope, asked.request())
         self._results = tuple(facts[0] for facts in results)
 
-    def _referred(self, fact_id: str) -> Reference:
-        if self._results is not None:
+    def abandon(self) -> None:
+        """Refuse whatever is still asked of it; called when the block has raised."""
+        self._ended = True
+
+    def _open(self) -> Asked:
+        if self._ended:
             msg = "this transaction has ended; begin another one"
             raise ConfigurationError(msg)
+        return self._asked
+
+    def _referred(self, fact_id: str) -> Reference:
         return Reference(fact_id, len(self._asked.operations) - 1)
+
+
+def _id_of(fact: Reference | str) -> str:
+    return fact.fact_id if isinstance(fact, Reference) else fact

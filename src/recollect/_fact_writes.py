@@ -3,18 +3,17 @@ from datetime import datetime
 from types import EllipsisType
 from typing import Any, cast
 
+from anyio.lowlevel import checkpoint
 from pydantic import BaseModel
 
-from . import _json
-from ._checks import check_count, check_id, check_instant, check_optional_id
+from ._checks import check_count, check_optional_id
 from ._committing import commit
 from ._composition import Composition, Scope
-from ._fact_reads import staged_facts
-from ._requests import Asked, asked, checked_claim, given_sources
-from ._timeline import Assertion
-from .errors import InvalidInput, NotFound
+from ._fact_reads import staged_assertions
+from ._requests import Asked, asked, given_sources
+from .errors import InvalidInput
 from .hooks import Event
-from .stores.changes import Claim, Discard, Promote, Replace, Rollback
+from .stores.changes import Discard, Promote, Rollback
 from .types import Episode, Fact, FactDraft, Forever
 
 
@@ -106,6 +105,7 @@ class FactWrites:
         for i, draft in enumerate(drafts):
             request.add(draft, at=f"drafts[{i}].")
         if not drafts:
+            await checkpoint()
             return ()
         return tuple(facts[0] for facts in await commit(self._composition, self._scope, request.request()))
 
@@ -153,18 +153,11 @@ class FactWrites:
             patch: fields to be set, at the top level; not empty.
 
         Raises:
-            NotFound: there is no such fact.
+            NotFound: there is no such fact, or another session has staged it.
             VersionConflict: the fact is not held any more; `current` is what is.
         """
         request = self._asked("update", actor, reason, key)
-        if not isinstance(cast("object", patch), dict) or not patch:
-            raise InvalidInput("patch", "expected a dict with the fields to be set")
-        old = await self._named(check_id("fact_id", fact_id))
-        before = None if old.object is None else _json.loads(old.object)
-        if not isinstance(before, dict):
-            raise InvalidInput("fact_id", "the object of this fact has no fields; use add or correct")
-        merged = {**cast("dict[str, Any]", before), **patch}
-        self._replace(request, old, merged, correct=False, claim={}, passed=["update", fact_id, repr(patch)])
+        await request.update(fact_id, patch)
         return await self._one(request)
 
     async def correct(
@@ -182,26 +175,17 @@ class FactWrites:
 
         What is not given stays as it was claimed. The result's `replaces` is the id of the old one.
 
+        Args:
+            object: what it should have been; None is JSON null.
+            valid_from: aware.
+            valid_to: aware, exclusive. None: until something else is known. `FOREVER`: as in `add`.
+
         Raises:
-            NotFound: there is no such fact.
+            NotFound: there is no such fact, or another session has staged it.
             VersionConflict: the fact is not held any more; `current` is what is.
         """
         request = self._asked("correct", actor, reason, key)
-        claim: dict[str, Any] = {}
-        if valid_from is not ...:
-            claim["start"] = check_instant("valid_from", valid_from)
-        if valid_to is None:
-            claim["opened"] = True
-        elif valid_to is not ...:
-            end = None if isinstance(valid_to, Forever) else check_instant("valid_to", valid_to)
-            claim |= {"end": end, "bounded": True}
-        if object is ... and not claim:
-            raise InvalidInput("object", "nothing to correct: give object, valid_from or valid_to")
-        if claim.get("start") is not None and claim.get("end") is not None and claim["start"] >= claim["end"]:
-            raise InvalidInput("valid_to", "must be after valid_from")
-        old = await self._named(check_id("fact_id", fact_id))
-        passed = ["correct", fact_id, object is not ..., repr(claim)]
-        self._replace(request, old, object, correct=True, claim=claim, passed=passed)
+        await request.correct(fact_id, object, valid_from, valid_to)
         return await self._one(request)
 
     async def end(
@@ -229,8 +213,7 @@ class FactWrites:
             NotFound: no object was given, and the predicate has many values but none then.
         """
         request = self._asked("end", actor, reason, key)
-        start = None if at is None else check_instant("at", at)
-        request.void(subject, predicate, object, Claim(start, None, onset=True))
+        request.end(subject, predicate, object, at)
         return await self._one(request)
 
     async def deny(
@@ -255,9 +238,7 @@ class FactWrites:
             What says so, with `void=True`; of several the first.
         """
         request = self._asked("deny", actor, reason, key)
-        check_instant("valid_from", valid_from)
-        claim = checked_claim(valid_from, Forever.FOREVER if valid_to is None else valid_to)
-        request.void(subject, predicate, object, claim)
+        request.deny(subject, predicate, object, valid_from=valid_from, valid_to=valid_to)
         return await self._one(request)
 
     async def retract(
@@ -293,14 +274,14 @@ class FactWrites:
 
         Args:
             session_id: None for that of the handle.
-            select: which of the staged facts; None for all.
+            select: which of the staged facts; None for all. Those that only support one go with it.
         """
         session = self._session(session_id)
-        request = self._asked("promote", actor, reason, key)
+        request = self._asked("promote", actor, reason, key, session_id=session)
         only = None
         if select is not None:
-            staged = await staged_facts(self._composition, self._scope.tenant, session)
-            only = frozenset(fact.fact_id for fact in staged if select(fact))
+            only = await staged_assertions(self._composition, self._scope.tenant, session, select)
+        request.propose("promote")
         operation = Promote(request.next_id(), session, only)
         request.operate(operation, passed=[session, select is not None])
         return await self._counted(request)
@@ -315,7 +296,8 @@ class FactWrites:
     ) -> int:
         """Retract what a session has staged and not promoted; return how many facts that was."""
         session = self._session(session_id)
-        request = self._asked("discard", actor, reason, key)
+        request = self._asked("discard", actor, reason, key, session_id=session)
+        request.propose("discard")
         request.operate(Discard(request.next_id(), session), passed=session)
         return await self._counted(request)
 
@@ -341,14 +323,20 @@ class FactWrites:
         """
         check_count("steps", steps)
         session = check_optional_id("session_id", session_id) or self._scope.session_id
-        request = self._asked("rollback", actor, reason, key)
+        request = self._asked("rollback", actor, reason, key, session_id=session)
+        request.propose("rollback")
         request.operate(Rollback(request.next_id(), session, steps), passed=[session, steps])
         return await self._counted(request)
 
     # What they share.
 
-    def _asked(self, event: Event, actor: object, reason: object, key: object) -> Asked:
-        return asked(self._composition, self._scope, event, actor=actor, reason=reason, key=key)
+    def _asked(
+        self, event: Event, actor: object, reason: object, key: object, *, session_id: str | None = None
+    ) -> Asked:
+        request = asked(self._composition, self._scope, event, actor=actor, reason=reason, key=key)
+        if session_id is not None:
+            request.session_id = session_id
+        return request
 
     async def _one(self, request: Asked) -> Fact:
         ((fact, *_), *_) = await commit(self._composition, self._scope, request.request())
@@ -357,36 +345,6 @@ class FactWrites:
     async def _counted(self, request: Asked) -> int:
         (facts,) = await commit(self._composition, self._scope, request.request())
         return sum(fact.changed for fact in facts)
-
-    async def _named(self, fact_id: str) -> Assertion:
-        """Return an assertion that is to be replaced. Assertions never change, so it can be read before."""
-        tenant = self._scope.tenant
-        found = await self._composition.call(tenant, lambda: self._store.get(tenant, [fact_id]))
-        for slots in found.values():
-            for assertion in slots.log:
-                if assertion.id == fact_id and assertion.op == "assert":
-                    return assertion
-        raise NotFound("fact", fact_id)
-
-    def _replace(
-        self,
-        request: Asked,
-        old: Assertion,
-        object: object,
-        *,
-        correct: bool,
-        claim: dict[str, Any],
-        passed: Sequence[object],
-    ) -> None:
-        text = None
-        if object is not ...:
-            limit = self._composition.limits.max_metadata_bytes
-            text = self._composition.predicates.checked(old.predicate, old.subject, object, limit=limit)
-            request.texts.append((old.subject, old.predicate, text))
-            request.drafts.append(FactDraft(old.subject, old.predicate, object))
-        request.fact_ids.append(old.id)
-        operation = Replace(request.next_id(), old.id, text, correct, **claim)
-        request.operate(operation, passed=[*passed, text if correct else None])
 
     def _session(self, session_id: object) -> str:
         session = check_optional_id("session_id", session_id) or self._scope.session_id

@@ -1,35 +1,62 @@
 """Pieces and assertions as the values that users get."""
 
+from bisect import insort
 from collections.abc import Iterable, Sequence
 from datetime import UTC, datetime, timedelta
 
 from . import _json
 from ._ids import derived
-from ._timeline import Assertion, Piece, supporters
+from ._timeline import Assertion, Piece, Slot, supporters
 from .stores.changes import Entry
-from .stores.facts import FoundFact, Slots
+from .stores.facts import FoundFact
 from .types import Change, Fact, Span
 
 EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 MICROSECOND = timedelta(microseconds=1)
 
 
-def found(piece: Piece, log: Sequence[Assertion], *, known: int | None = None) -> FoundFact:
-    """Return a piece with the support it has where it begins, given the log of its slot.
+class Standing:
+    """How well pieces are supported.
 
     Args:
-        known: as far as was known after this transaction; None for now.
+        log: of whole slots, in order.
     """
-    if known is not None:
-        log = [each for each in log if each.tx <= known]
-    assertion = piece.assertion
-    held = supporters(log, assertion.object, piece.valid_from) if assertion.op == "assert" else []
-    return FoundFact(
-        piece=piece,
-        support=len(held),
-        sources=tuple(dict.fromkeys(source for each in held for source in each.sources)),
-        confidence=max((each.confidence for each in held), default=assertion.confidence),
-    )
+
+    def __init__(self, log: Iterable[Assertion]) -> None:
+        # By what is said: only an equal assertion supports another, and only its retractions take that away.
+        self._said: dict[tuple[Slot, str | None], list[Assertion]] = {}
+        said_by: dict[str, tuple[Slot, str | None]] = {}
+        for each in log:
+            said = said_by.get(each.ref or "", (each.place, each.object))
+            said_by[each.id] = said
+            self._said.setdefault(said, []).append(each)
+
+    def found(self, piece: Piece, *, known: int | None = None) -> FoundFact:
+        """Return a piece with the support it has where it begins.
+
+        Args:
+            known: as far as was known after this transaction; None for now.
+        """
+        assertion = piece.assertion
+        held = self.supporters(assertion, piece.valid_from, known=known) if assertion.op == "assert" else []
+        return FoundFact(
+            piece=piece,
+            support=len(held),
+            sources=tuple(dict.fromkeys(source for each in held for source in each.sources)),
+            confidence=max((each.confidence for each in held), default=assertion.confidence),
+        )
+
+    def supporters(self, said: Assertion, instant: datetime, *, known: int | None = None) -> list[Assertion]:
+        """Return all that says the same of an instant."""
+        log = self._said.get((said.place, said.object), [])
+        if known is not None:
+            log = [each for each in log if each.tx <= known]
+        return supporters(log, said.object, instant)
+
+
+def last_known(piece: Piece) -> int | None:
+    """Return the last transaction after which a piece was current; None if it still is."""
+    return None if piece.tx_to is None else piece.tx_to - 1
 
 
 def shown(fact: FoundFact, *, known: int | None = None, changed: bool = True) -> Fact:
@@ -39,7 +66,7 @@ def shown(fact: FoundFact, *, known: int | None = None, changed: bool = True) ->
     closed = piece.tx_to is not None and (known is None or piece.tx_to <= known)
     return Fact.model_construct(
         fact_id=assertion.id,
-        version_id=_version(piece),
+        version_id=version_of(piece),
         subject=assertion.subject,
         predicate=assertion.predicate,
         object=_object(assertion),
@@ -101,28 +128,25 @@ def logged(assertion: Assertion) -> Change:
     )
 
 
-def of_slot(slots: Slots, piece: Piece) -> list[Assertion]:
-    """Return the log of the slot that a piece is of."""
-    return [each for each in slots.log if each.place == piece.assertion.place]
-
-
 def spans(pieces: Iterable[FoundFact], *, known: int | None) -> tuple[Span, ...]:
     """Return current pieces, of any number of slots, as one line from the first bound to the end of time.
 
     Spans are disjoint, in order, and without gaps: where nothing is true, there is a span without facts.
     Neighbours that say the same are one.
     """
-    held = list(pieces)
-    if not held:
-        return ()
-    bounds = {each.piece.valid_from for each in held}
-    bounds |= {each.piece.valid_to for each in held if each.piece.valid_to is not None}
+    coming = sorted(pieces, key=lambda each: each.piece.valid_from, reverse=True)
+    bounds = {each.piece.valid_from for each in coming}
+    bounds |= {each.piece.valid_to for each in coming if each.piece.valid_to is not None}
     line: list[tuple[datetime, list[FoundFact]]] = []
+    here: list[FoundFact] = []
     for instant in sorted(bounds):
-        here = [each for each in held if each.piece.covers(instant) and each.piece.assertion.op == "assert"]
-        if line and _same(line[-1][1], here):
-            continue
-        line.append((instant, here))
+        here = [each for each in here if each.piece.covers(instant)]
+        while coming and coming[-1].piece.valid_from == instant:
+            each = coming.pop()
+            if each.piece.assertion.op == "assert":
+                insort(here, each, key=lambda each: each.position)
+        if not line or not _same(line[-1][1], here):
+            line.append((instant, list(here)))
     ends = [*(start for start, _ in line[1:]), None]
     return tuple(
         Span(
@@ -147,7 +171,7 @@ def _same(a: Sequence[FoundFact], b: Sequence[FoundFact]) -> bool:
     return said(a) == said(b)
 
 
-def _version(piece: Piece) -> str:
+def version_of(piece: Piece) -> str:
     # Where it begins, in both times, tells the pieces of an assertion apart.
     return derived(f"{piece.assertion.id}\0{piece.tx_from}", (piece.valid_from - EPOCH) // MICROSECOND)
 

@@ -13,10 +13,13 @@ def day(year: int, month: int, day: int, *, tz: str = "UTC") -> tuple[datetime, 
     Raises:
         InvalidInput: there is no such day or time zone.
     """
+    for field, value in (("year", year), ("month", month), ("day", day)):
+        if type(value) is not int:
+            raise InvalidInput(field, f"expected an integer, got {type(value).__name__}")
     try:
         start = date(year, month, day)
         end = start + timedelta(days=1)
-    except (ValueError, TypeError, OverflowError):
+    except (ValueError, OverflowError):
         raise InvalidInput("day", "is no day of a calendar") from None
     try:
         zone = ZoneInfo(tz)
@@ -24,5 +27,10 @@ def day(year: int, month: int, day: int, *, tz: str = "UTC") -> tuple[datetime, 
         raise InvalidInput(
             "tz", "is no time zone that is known here; use a name such as Europe/Paris"
         ) from None
-    bounds = (datetime.combine(at, time(), zone).astimezone(UTC) for at in (start, end))
-    return next(bounds), next(bounds)
+    try:
+        valid_from, valid_to = (datetime.combine(at, time(), zone).astimezone(UTC) for at in (start, end))
+    except OverflowError:
+        raise InvalidInput("day", "leaves the years 1..9999 in UTC") from None
+    if valid_from >= valid_to:
+        raise InvalidInput("day", "was left out there, when the date line moved")
+    return valid_from, valid_to

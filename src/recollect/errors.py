@@ -141,8 +141,11 @@ class VersionConflict(Conflict):
     """
 
     def __init__(self, what: str, current: object = None) -> None:
-        super().__init__(what, current)
+        super().__init__(what)  # not the version: it holds the user's words, and `repr` shows what is here
         self.current = current
+
+    def __reduce__(self) -> tuple[type, tuple[object, ...]]:
+        return type(self), (*self.args, self.current)
 
     def __str__(self) -> str:
         return f"{self.args[0]} has changed; read again, or use .current"

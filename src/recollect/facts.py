@@ -23,12 +23,17 @@ class Facts(FactHistory, FactWrites):
         """Gather operations in the block, and do them together when it ends; nothing if it raises.
 
         They see each other in their order. No lock is held and nothing is sent before the end. Arguments
-        and errors as described at `FactWrites`; an operation that cannot be stored raises at once.
+        and errors as described at `FactWrites`; what is no valid input raises at once, what the facts say
+        against it at the end of the block. At most `Limits.max_batch` operations.
         """
         self._composition.ensure_open()
         await checkpoint()
         transaction = FactTransaction(
             asked(self._composition, self._scope, "transaction", actor=actor, reason=reason, key=key)
         )
-        yield transaction
+        try:
+            yield transaction
+        except BaseException:
+            transaction.abandon()
+            raise
         await transaction.commit()

@@ -4,7 +4,7 @@ import inspect
 import logging
 from collections.abc import Awaitable, Callable, Collection
 from dataclasses import dataclass, field
-from typing import Literal, get_args
+from typing import Literal, cast, get_args
 
 from .errors import ConfigurationError, HookError
 from .types import Fact, FactDraft
@@ -18,12 +18,29 @@ Stage = Literal["before", "after"]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Proposed:
+    """One operation of a proposal.
+
+    Attributes:
+        op: what it does.
+        draft: what is to be added, or to be put in the place of something; of "end" and "deny" what is not
+            true any more, with `...` as its object if that is every value. None for the other ones.
+        fact_id: of "update", "correct" and "retract": what is to be replaced or retracted.
+    """
+
+    op: Event
+    draft: FactDraft | None = None
+    fact_id: str | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Proposal:
     """What is about to be done; nothing is stored yet.
 
     Attributes:
-        drafts: facts to be added, or to be put in the place of others.
-        fact_ids: what is to be replaced or retracted.
+        event: the call.
+        session_id: of the handle; of "promote", "discard" and "rollback" the session that it is about.
+        operations: in order; several of `add_many` and of a transaction.
     """
 
     event: Event
@@ -32,8 +49,7 @@ class Proposal:
     session_id: str | None
     actor: str | None
     reason: str | None
-    drafts: tuple[FactDraft, ...] = ()
-    fact_ids: tuple[str, ...] = ()
+    operations: tuple[Proposed, ...] = ()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -65,8 +81,16 @@ class Hooks:
 
     def add(self, hook: Before | After, events: Collection[Event] | None, stage: Stage) -> None:
         known: tuple[Event, ...] = get_args(Event)
-        chosen = frozenset(known if events is None else events)
-        if not chosen <= frozenset(known) or stage not in get_args(Stage) or not callable(hook):
+        given = cast("object", known if events is None else events)
+        # A string is a collection of strings, too.
+        names = cast("Collection[object]", given) if isinstance(given, Collection) else ()
+        listed = not isinstance(given, str) and isinstance(given, Collection)
+        chosen = frozenset(each for each in known if each in names)
+        if (
+            not (listed and all(each in known for each in names))
+            or stage not in get_args(Stage)
+            or not callable(hook)
+        ):
             msg = f'a hook is a function, its stage "before" or "after", its events of {", ".join(known)}'
             raise ConfigurationError(msg)
         if stage == "before":

@@ -153,33 +153,40 @@ class Memory:
         declared = Predicates([*composition.predicates.values(), predicate])
         with bounded(composition.deadline):
             await composition.archive.adopt_predicates({predicate.name: predicate.rule}, replace=False)
-        composition.predicates = declared
+        # Others may have been declared meanwhile.
+        composition.predicates = Predicates([*composition.predicates.values(), declared[predicate.name]])
 
     def add_hook(
         self, hook: Before | After, *, events: Collection[Event] | None = None, stage: Stage = "before"
     ) -> None:
-        """Have `hook`, sync or async, called with every change of facts.
+        """Have `hook`, sync or async, called with every change of facts, after those added before it.
 
         A "before" hook gets the `Proposal`, and vetoes it by raising: `HookError`, nothing is stored. An
         "after" hook gets the `Commit`; if it fails that is logged, and the change stays. Both run outside
-        of every lock and transaction, and may use the memory.
+        of every lock and transaction, and may use the memory; the deadline does not count their time.
+
+        A call that is repeated with its key asks and tells them again: whoever was cut off after the commit
+        did not get to tell them. `Facts.changes` has every change exactly once.
 
         Args:
-            events: only these; None for all.
+            events: a collection of names of methods of `Facts`: "add" (for the others that add, too),
+                "update", "correct", "end", "deny", "retract", "transaction", "promote", "discard",
+                "rollback"; None for all.
         """
         self._composition.ensure_open()
         self._composition.hooks.add(hook, events, stage)
 
     def statistics(self) -> MemoryStatistics:
         """Return what the memory holds in process right now."""
-        batchers = (self._composition.writes, self._composition.embedded_writes)
-        writes = [batcher.statistics() for batcher in batchers]
+        composition = self._composition
+        writes = [each.statistics() for each in (composition.writes, composition.embedded_writes)]
+        facts = [each.statistics() for each in composition.fact_writes.values()]
         return MemoryStatistics(
-            users=len(self._composition.tenants),
-            leased=self._composition.tenants.leased,
-            waiting=sum(each.waiting for each in writes),
-            transactions=sum(each.flushes for each in writes),
-            writes=sum(each.items for each in writes),
+            users=len(composition.tenants),
+            leased=composition.tenants.leased,
+            waiting=sum(each.waiting for each in (*writes, *facts)),
+            transactions=sum(each.flushes for each in writes) + composition.fact_transactions,
+            writes=sum(each.items for each in writes) + composition.fact_changes,
         )
 
 

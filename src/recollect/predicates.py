@@ -2,12 +2,13 @@
 
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
+from itertools import takewhile
 from typing import Any, cast
 
 from pydantic import BaseModel, ValidationError
 
 from ._checks import check_id, check_json
-from ._json import canonical
+from ._json import canonical, loads
 from .errors import ConfigurationError, InvalidInput
 from .stores.changes import Cardinality, Rule
 
@@ -104,13 +105,14 @@ class Predicates(Mapping[str, Predicate]):
         """Return predicate, subject and object of a model; by default by its class and its key."""
         if not isinstance(cast("object", model), BaseModel):
             raise InvalidInput("model", f"expected a pydantic model, got {type(model).__name__}")
-        declared = self.named_by(type(model)) if name is None else self._declared.get(name)
-        value = model.model_dump(mode="json")
+        name = self.named_by(type(model)).name if name is None else check_id("predicate", name)
+        key = None if name not in self._declared else self._declared[name].key
+        value = _dumped("model", model)
         if subject is None:
-            if declared is None or declared.key is None:
+            if key is None:
                 raise InvalidInput("subject", "is needed: the predicate has no key")
-            subject = key_of(declared.key, value, "model")
-        return check_id("predicate", name if declared is None else declared.name), subject, value
+            subject = key_of(key, value, "model")
+        return name, subject, value
 
     def checked(self, name: str, subject: str, value: object, *, limit: int, field: str = "object") -> str:
         """Return an object of a predicate as canonical JSON.
@@ -119,16 +121,31 @@ class Predicates(Mapping[str, Predicate]):
             InvalidInput: it is not JSON, not what the model says, or its key is not the subject.
         """
         predicate = self._declared.get(name)
-        if isinstance(value, BaseModel):
-            value = value.model_dump(mode="json")
-        check_json(field, value, limit=limit)
+        value = _dumped(field, value)
+        text = check_json(field, value, limit=limit)
         if predicate is None:
             return canonical(value)
         if predicate.model is not None:
-            value = _validated(field, predicate.model, value)
+            value = _validated(field, predicate.model, text)
             check_json(field, value, limit=limit)
         if predicate.key is not None and key_of(predicate.key, value, field) != subject:
             raise InvalidInput(field, f"its {predicate.key!r} is the key, and must be the subject")
+        return canonical(value)
+
+    def named(self, name: str, value: object, *, limit: int, field: str = "object") -> str:
+        """Return as canonical JSON an object that is only looked for: it need not be what the model wants.
+
+        If it is, it is what the model would have stored, with its defaults.
+        """
+        predicate = self._declared.get(name)
+        value = _dumped(field, value)
+        text = check_json(field, value, limit=limit)
+        if predicate is not None and predicate.model is not None:
+            try:
+                value = _validated(field, predicate.model, text)
+                check_json(field, value, limit=limit)
+            except InvalidInput:
+                value = loads(text)
         return canonical(value)
 
 
@@ -140,11 +157,49 @@ def key_of(key: str, value: object, field: str) -> str:
     return found
 
 
-def _validated(field: str, model: type[BaseModel], value: object) -> Any:
+def _dumped(field: str, value: object) -> object:
+    """Return a model as the JSON that it can be made of again; anything else as it is."""
+    if not isinstance(value, BaseModel):
+        return value
     try:
-        return model.model_validate(value).model_dump(mode="json")
+        # Warnings would quote what they are about.
+        return value.model_dump(mode="json", round_trip=True, warnings="none")
+    except Exception as exc:  # noqa: BLE001  # boundary to user code: the model's own serializers
+        raise InvalidInput(field, f"{type(value).__name__} gives no JSON ({type(exc).__name__})") from None
+
+
+def _validated(field: str, model: type[BaseModel], text: str) -> Any:
+    """Return what a model makes of JSON: as JSON, by the names of its fields, with its defaults."""
+    try:
+        # As JSON, so that a strict model takes a date for what it is there: a string.
+        return _dumped(field, model.model_validate_json(text, by_alias=True, by_name=True))
+    except InvalidInput:
+        raise
     except ValidationError as exc:
         # Only where and what kind: the message of the model may quote the value.
         first = exc.errors(include_url=False, include_context=False, include_input=False)[0]
-        path = ".".join([field, *map(str, first["loc"])])
+        path = ".".join([field, *_told(model, first["loc"])])
         raise InvalidInput(path, f"does not fit {model.__name__} ({first['type']})") from None
+    except Exception as exc:  # noqa: BLE001  # boundary to user code: the model's own validators
+        raise InvalidInput(field, f"{model.__name__} failed ({type(exc).__name__})") from None
+
+
+def _told(model: type[BaseModel], path: tuple[int | str, ...]) -> list[str]:
+    """Return how far a path names fields and positions: a key of a dict is the user's text."""
+    try:
+        names = {name for by_alias in (True, False) for name in _fields(model.model_json_schema(by_alias))}
+    except Exception:  # noqa: BLE001  # boundary to user code: not every model has a schema
+        names = set(model.model_fields)
+    return [str(part) for part in takewhile(lambda part: isinstance(part, int) or part in names, path)]
+
+
+def _fields(schema: object) -> Iterator[str]:
+    """Yield the names of the properties in a schema, however deep."""
+    if isinstance(schema, list):
+        for each in cast("list[object]", schema):
+            yield from _fields(each)
+    elif isinstance(schema, dict):
+        for name, each in cast("dict[str, object]", schema).items():
+            yield from _fields(each)
+            if name == "properties" and isinstance(each, dict):
+                yield from cast("dict[str, object]", each)

@@ -1,4 +1,3 @@
-import warnings
 from collections.abc import Mapping, Sequence
 from datetime import datetime
 from itertools import chain
@@ -15,11 +14,13 @@ from ._checks import (
     check_where,
 )
 from ._composition import Composition, Scope
+from ._fact_reads import check_known, known_transaction
 from ._fact_recall import recall_facts
+from ._isolation import warn_if_shared
 from ._recall import recall
 from ._remembering import Embed, remember
 from .episodes import Episodes
-from .errors import IsolationWarning, LeaseError
+from .errors import LeaseError
 from .facts import Facts
 from .stores import Filters
 from .types import Episode, EpisodeDraft, FactHit, Message, Mode, Recollection
@@ -223,7 +224,7 @@ class UserMemory:
         check_count("neighbours", neighbours, low=0, high=100)
 
         async def work() -> tuple[Recollection, ...]:
-            await self._warn_if_shared()
+            await warn_if_shared(self._composition, self._scope.tenant)
             return await recall(
                 self._composition,
                 self._scope,
@@ -250,20 +251,25 @@ class UserMemory:
         signal with the query is not returned.
 
         Args:
-            query: in plain words.
+            query: in plain words. Blank finds nothing; `facts.find` lists.
             limit: 1..1000.
             valid_at: true at this instant; None for now.
             known_at: as far as was known then: aware, or a `tx` or `basis`; None for all that is known.
+
+        Raises:
+            InvalidInput: before anything is read.
+            StoreUnavailable, Overloaded, DeadlineExceeded: try later.
         """
         check_text("query", query, limit=self._composition.limits.max_text_bytes)
         check_count("limit", limit)
         at = None if valid_at is None else check_instant("valid_at", valid_at)
-        known = await self.facts.transaction_at(known_at)
+        asked = check_known("known_at", known_at)
 
         async def work() -> tuple[FactHit, ...]:
-            await self._warn_if_shared()
+            await warn_if_shared(self._composition, self._scope.tenant)
+            known = await known_transaction(self._composition, self._scope.tenant, asked)
             return await recall_facts(
-                self._composition, self._scope, query, limit=limit, valid_at=at, known=known
+                self._composition, self._scope, query, limit=limit, valid_at=at, known=known.tx
             )
 
         return await self._composition.call(self._scope.tenant, work)
@@ -280,24 +286,13 @@ class UserMemory:
         filters = Filters(session_id=session_id, agent_id=self._scope.agent_id)
 
         async def work() -> Sequence[Episode]:
-            await self._warn_if_shared()
+            await warn_if_shared(self._composition, self._scope.tenant)
             # Every episode has at least one side, so no more than `limit` of them are needed.
             return await self._composition.archive.episodes.newest(self._scope.tenant, filters, limit=limit)
 
         newest = await self._composition.call(self._scope.tenant, work)
         turns = tuple(chain.from_iterable(map(_sides, reversed(newest))))
         return turns[max(len(turns) - limit, 0) :]
-
-    async def _warn_if_shared(self) -> None:
-        tenant = self._scope.tenant
-        if tenant.user_id is None and await self._composition.archive.directory.has_named_users(
-            tenant.namespace
-        ):
-            msg = (
-                "reading the anonymous tenant of a namespace that also holds named users; "
-                "use memory.user(user_id), or a namespace of its own"
-            )
-            warnings.warn(msg, IsolationWarning, stacklevel=5)  # who called the method that called us
 
 
 def _sides(episode: Episode) -> Sequence[Message]:

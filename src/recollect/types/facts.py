@@ -75,7 +75,7 @@ class Diff(Value):
     added: tuple[Fact, ...]
 
     def apply(self, facts: Iterable[Fact]) -> tuple[Fact, ...]:
-        """Turn what was believed at the first point into what is at the second, in order of assertion."""
+        """Turn what was believed at the first point into what is at the second: as a set, in no order."""
         gone = {fact.version_id for fact in self.removed}
         return (*(fact for fact in facts if fact.version_id not in gone), *self.added)
 
@@ -150,7 +150,17 @@ class FactHit(Value):
 
 @dataclass(frozen=True, slots=True)
 class FactDraft:
-    """A fact to be added, with the fields of `Facts.add`."""
+    """A fact to be added, with the fields of `Facts.add`.
+
+    Attributes:
+        object: any JSON value, or a pydantic model.
+        valid_from: aware; None for the earliest source's `occurred_at`, or else for now.
+        valid_to: aware, exclusive. None: until something else is known. `FOREVER`: without end.
+        confidence: 0..1.
+        sources: ids of the episodes that say so, in order.
+        id: None for a new one. The same id with the same content is stored once.
+        staged: only for the session of the handle, until it is promoted.
+    """
 
     subject: str
     predicate: str
