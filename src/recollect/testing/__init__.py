@@ -16,6 +16,10 @@ from ._concurrency import CONCURRENCY_CHECKS
 from ._directory import DIRECTORY_CHECKS
 from ._embedders import Fault, FaultyEmbedder, HashEmbedder
 from ._embedding import EMBEDDER_CHECKS
+from ._fact_branches import BRANCH_CHECKS
+from ._fact_erasure import ERASURE_CHECKS
+from ._fact_history import HISTORY_CHECKS
+from ._fact_reading import FACT_READING_CHECKS
 from ._fact_replacing import REPLACING_CHECKS
 from ._fact_timelines import TIMELINE_CHECKS
 from ._fact_writing import FACT_WRITING_CHECKS
@@ -37,6 +41,10 @@ FACT_CHECKS: tuple[Check, ...] = (
     *TIMELINE_CHECKS,
     *FACT_WRITING_CHECKS,
     *REPLACING_CHECKS,
+    *FACT_READING_CHECKS,
+    *ERASURE_CHECKS,
+    *BRANCH_CHECKS,
+    *HISTORY_CHECKS,
 )
 
 __all__ = (
