@@ -11,10 +11,11 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from recollect._facts_shown import found, shown
+from recollect._facts_shown import shown
 from recollect._timeline import Assertion, replay
 from recollect.cli.instants import instant, known, labels
 from recollect.cli.picture import NOTHING, draw
+from recollect.stores.facts import FoundFact
 from recollect.types import Fact
 
 from .properties.histories import day, during, logs, retraction, since
@@ -26,7 +27,7 @@ XML_TEXT = st.text(st.characters(exclude_categories=("Cs",)), max_size=30)
 
 def pieces(log: Sequence[Assertion]) -> list[Fact]:
     log = [each if each.object is None else replace(each, object=json.dumps(each.object)) for each in log]
-    return [shown(found(piece, log)) for piece in replay(log)]
+    return [shown(FoundFact(piece, support=1, sources=(), confidence=1.0)) for piece in replay(log)]
 
 
 def drawn(facts: Sequence[Fact], *, title: str = "ann") -> ET.Element:
@@ -235,6 +236,12 @@ def test_instants_are_written_as_short_as_tells_them_apart():
         list(labels([midnight, midnight + timedelta(microseconds=1)]).values())[1]
         == "1 May 2024 00:00:00.000001"
     )
+
+
+def test_instants_can_be_written_to_the_second_at_most():
+    first = datetime(2024, 5, 1, tzinfo=UTC)
+    found = labels([first, first + timedelta(microseconds=1)], to_second=True)
+    assert set(found.values()) == {"1 May 2024 00:00:00"}
 
 
 def test_instants_are_written_in_utc():

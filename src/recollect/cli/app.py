@@ -13,12 +13,12 @@ import typer
 
 from ..memory import Memory
 from ..types import Recollection
-from . import database
+from . import database, facts
 from .chats import Chat, parse_chats
 from .display import Card, Scale, show_cards
 from .excerpts import printable
 from .ingesting import Ingested, ingest
-from .options import AsJson, Namespace, Schema, Server
+from .options import AsJson, Namespace, Schema, Server, User
 from .running import Bar, explained, fail, opened, output, progress, run
 
 # A line with a backspace keeps the lines of the paragraph below it as they are.
@@ -45,6 +45,7 @@ app = typer.Typer(
     rich_markup_mode=None,
     help="Memory for agents: remember conversations, and recall what matters.",
 )
+app.add_typer(facts.app, name="facts")
 app.add_typer(database.app, name="db")
 
 
@@ -106,7 +107,7 @@ def import_(
 def recall(
     query: Annotated[str, typer.Argument(help="What to look for, in plain words.")],
     *,
-    user: Annotated[str, typer.Option(help="Whose memory.")],
+    user: User,
     postgres: Server = None,
     namespace: Namespace = "default",
     schema: Schema = "recollect",

@@ -28,11 +28,15 @@ def known(text: str) -> datetime | int:
     return int(text) if text.isdecimal() else instant(text)
 
 
-def labels(instants: Iterable[datetime]) -> dict[datetime, str]:
-    """Return a text for each: the day, and as much of the time of day as tells all of them apart."""
+def labels(instants: Iterable[datetime], *, to_second: bool = False) -> dict[datetime, str]:
+    """Return a text for each: the day, and as much of the time of day as tells all of them apart.
+
+    Args:
+        to_second: no more than that, even if some stay alike.
+    """
     found = list(dict.fromkeys(instants))
     written: dict[datetime, str] = {}
-    for detail in _DETAIL:
+    for detail in _DETAIL[:3] if to_second else _DETAIL:
         written = {each: _written(each.astimezone(UTC), detail) for each in found}
         if len(set(written.values())) == len(found):
             break

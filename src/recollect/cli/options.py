@@ -13,6 +13,7 @@ Server = Annotated[
         show_default=False,
     ),
 ]
+User = Annotated[str, typer.Option(help="Whose memory.")]
 Namespace = Annotated[str, typer.Option(help="Application or environment that the user belongs to.")]
 Schema = Annotated[str, typer.Option(help="Schema that holds the tables.")]
 AsJson = Annotated[bool, typer.Option("--json", help="Print JSON, and nothing else, to standard output.")]

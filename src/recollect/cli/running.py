@@ -2,7 +2,7 @@
 
 import os
 import sys
-from collections.abc import Awaitable, Callable, Generator
+from collections.abc import Awaitable, Callable, Generator, Sequence
 from contextlib import AbstractAsyncContextManager, contextmanager
 from pathlib import Path
 from typing import NoReturn, TypeVar
@@ -15,6 +15,7 @@ from rich.progress import BarColumn, Progress, TaskID, TextColumn
 from ..connect import open_memory
 from ..errors import RecollectError
 from ..memory import Memory
+from ..predicates import Predicate
 from .excerpts import printable
 
 T = TypeVar("T")
@@ -61,9 +62,17 @@ def _data_home() -> Path:
     return Path.home() / ".local" / "share"
 
 
-def opened(postgres: str | None, namespace: str, schema: str) -> AbstractAsyncContextManager[Memory]:
+def opened(
+    postgres: str | None, namespace: str, schema: str, *, predicates: Sequence[Predicate] = ()
+) -> AbstractAsyncContextManager[Memory]:
     """Open the memory that the options of a command name."""
-    return open_memory(postgres=stored_at(postgres), namespace=namespace, schema=schema, deadline=DEADLINE)
+    return open_memory(
+        postgres=stored_at(postgres),
+        namespace=namespace,
+        schema=schema,
+        predicates=predicates,
+        deadline=DEADLINE,
+    )
 
 
 def output() -> Console:
