@@ -17,10 +17,12 @@ from ._directory import DIRECTORY_CHECKS
 from ._embedders import Fault, FaultyEmbedder, HashEmbedder
 from ._embedding import EMBEDDER_CHECKS
 from ._fact_branches import BRANCH_CHECKS
+from ._fact_concurrency import FACT_CONCURRENCY_CHECKS
 from ._fact_erasure import ERASURE_CHECKS
 from ._fact_history import HISTORY_CHECKS
 from ._fact_reading import FACT_READING_CHECKS
 from ._fact_replacing import REPLACING_CHECKS
+from ._fact_searching import FACT_SEARCHING_CHECKS
 from ._fact_timelines import TIMELINE_CHECKS
 from ._fact_writing import FACT_WRITING_CHECKS
 from ._material import Check, ClockCheck
@@ -42,6 +44,8 @@ FACT_CHECKS: tuple[Check, ...] = (
     *FACT_WRITING_CHECKS,
     *REPLACING_CHECKS,
     *FACT_READING_CHECKS,
+    *FACT_CONCURRENCY_CHECKS,
+    *FACT_SEARCHING_CHECKS,
     *ERASURE_CHECKS,
     *BRANCH_CHECKS,
     *HISTORY_CHECKS,

@@ -7,7 +7,7 @@ from uuid import uuid4
 
 from ..errors import ConfigurationError, Conflict, NotFound
 from ..stores import Archive
-from ..stores.changes import Committed, Operation, Rollback, Rule
+from ..stores.changes import Assert, Committed, Operation, Retract, Rollback, Rule, Void
 from ..types import Tenant
 from ._fact_material import (
     ALWAYS,
@@ -66,13 +66,19 @@ def _histories() -> Sequence[Sequence[Operation]]:
 
 def _without(operation: Operation, erased: frozenset[str], gone: set[str]) -> Operation | None:
     """Return what would have been said if these episodes had never been; None for nothing."""
-    ref = getattr(operation, "ref", None)
-    sources: tuple[str, ...] = getattr(operation, "sources", ())
-    left = tuple(each for each in sources if each not in erased)
-    if (sources and not left) or ref in gone:
-        gone.add(operation.id)
-        return None
-    return replace(operation, sources=left) if sources else operation  # type: ignore[call-arg]
+    left: tuple[str, ...] = ()
+    if isinstance(operation, Assert | Void):
+        left = tuple(each for each in operation.sources if each not in erased)
+    match operation:
+        case Assert(sources=(_, *_)) | Void(sources=(_, *_)) if left:
+            return replace(operation, sources=left)
+        case Assert(sources=()) | Void(sources=()):
+            return operation
+        case Retract(ref=ref) if ref not in gone:
+            return operation
+        case _:
+            gone.add(operation.id)
+            return None
 
 
 async def _seen(archive: Archive, tenant: Tenant) -> list[object]:

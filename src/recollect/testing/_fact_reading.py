@@ -7,6 +7,7 @@ from typing import Any
 from .. import _json
 from .._timeline import Piece
 from ..stores import Archive
+from ..stores.changes import Operation
 from ..stores.facts import FoundFact
 from ..types import Tenant
 from ._fact_material import (
@@ -203,7 +204,8 @@ async def an_answer_replays_at_its_basis(archive: Archive) -> None:
         during("Oslo", 2019, None),
     ]
     answers: dict[int, Sequence[tuple[str, int, float]]] = {}
-    for operation in (*said, retract(said[4].id), retract(said[1].id)):
+    operations: tuple[Operation, ...] = (*said, retract(said[4].id), retract(said[1].id))
+    for operation in operations:
         await commit(archive, tenant, operation)
         found, basis = await archive.facts.find(tenant, filtered(during=ALWAYS), after=None, limit=100)
         answers[basis] = _said(found)
