@@ -20,6 +20,13 @@ set local idle_in_transaction_session_timeout = '10s';
 """
 """A process that is stopped in the middle must not hold a tenant's clock row for ever."""
 
+BY_KEY = """
+set local plan_cache_mode = force_generic_plan;
+set local enable_hashjoin = off;
+set local enable_mergejoin = off;
+"""
+"""For statements that look rows up by their keys: to plan one of them each time takes longer than to run it."""
+
 GRACE = 0.3
 """Seconds a finaliser (rollback, release, close) may outlive a cancellation; then the connection is cut."""
 
@@ -59,15 +66,18 @@ class Postgres:
         rows = await self.fetch(sql, *args)
         return rows[0] if rows else None
 
-    async def transaction(self, work: Callable[[Connection], Awaitable[T]]) -> T:
+    async def transaction(self, work: Callable[[Connection], Awaitable[T]], *, by_key: bool = False) -> T:
         """Run idempotent `work` in one READ COMMITTED transaction, again if that may help.
 
         Work can be cancelled, and is rolled back then. A commit that is cancelled may have happened.
+
+        Args:
+            by_key: whether all of its statements look rows up by their keys.
         """
 
         async def once() -> T:
             async with self._connection() as conn:
-                await conn.execute(BEGIN)
+                await conn.execute(BEGIN + BY_KEY if by_key else BEGIN)
                 result = await work(conn)
                 attempt.sent = True
                 await conn.execute("commit")

@@ -67,7 +67,7 @@ class PostgresFacts(FactStore):
             return outcomes
 
         try:
-            return await self._postgres.transaction(work)
+            return await self._postgres.transaction(work, by_key=True)
         except _NothingWritten as nothing:
             return nothing.outcomes
         except ConnectionLost:

@@ -41,15 +41,22 @@ where a.tenant = $1 and a.branch = any($6::text[]) and a.branch <> ''
 
 -- name: places
 -- Each slot has a row at least, for the rule of its predicate; an assertion one for each current piece.
+-- "offset 0": looked up slot by slot, even if the planner, knowing nothing yet of a tenant, takes it for small.
 select
     given.predicate as of_predicate, r.cardinality, r.key, r.immutable, {assertion}, {piece}
 from unnest($2::text[], $3::text[], $4::text[], $5::text[]) as given (branch, subject, predicate, slot)
 left join {schema}.predicate r on r.name = given.predicate
-left join {schema}.assertion a
-    on a.tenant = $1 and a.subject = given.subject and a.predicate = given.predicate
-    and a.branch = given.branch and a.slot = given.slot
-left join {schema}.fact f
-    on f.tenant = $1 and f.assertion_tx = a.tx and f.assertion_seq = a.seq and f.tx_to is null
+left join lateral (
+    select * from {schema}.assertion
+    where tenant = $1 and subject = given.subject and predicate = given.predicate
+    and branch = given.branch and slot = given.slot
+    offset 0
+) as a on true
+left join lateral (
+    select * from {schema}.fact
+    where tenant = $1 and assertion_tx = a.tx and assertion_seq = a.seq and tx_to is null
+    offset 0
+) as f on true
 order by a.tx, a.seq, f.valid_from
 
 -- name: commit
@@ -72,7 +79,10 @@ with embedder as (
 ), undone as (
     update {schema}.fact_transaction h set undone_by = given.undone_by
     from unnest($13::bigint[], $14::bigint[]) as given (tx, undone_by)
-    where h.tenant = $1 and h.tx = given.tx
+    cross join lateral (
+        select ctid as place from {schema}.fact_transaction where tenant = $1 and tx = given.tx offset 0
+    ) as old
+    where h.tenant = $1 and h.ctid = old.place
 ), given as (
     select * from unnest(
         $15::bigint[], $16::int[], $17::text[], $18::timestamptz[], $19::text[], $20::text[], $21::text[],
@@ -102,7 +112,10 @@ with embedder as (
         select id, array_agg(tx order by tx) as txs
         from unnest($37::text[], $38::bigint[]) as given (id, tx) group by id
     ) as changed
-    where a.tenant = $1 and a.id = changed.id
+    cross join lateral (
+        select ctid as place from {schema}.assertion where tenant = $1 and id = changed.id offset 0
+    ) as old
+    where a.tenant = $1 and a.ctid = old.place
 ), closed as (
     update {schema}.fact f set
         tx_to = given.tx_to, superseded_at = given.superseded_at, superseded_by = given.superseded_by
@@ -110,8 +123,13 @@ with embedder as (
         $39::bigint[], $40::int[], $41::timestamptz[], $42::bigint[], $43::bigint[], $44::timestamptz[],
         $45::text[]
     ) as given (assertion_tx, assertion_seq, valid_from, tx_from, tx_to, superseded_at, superseded_by)
-    where f.tenant = $1 and f.assertion_tx = given.assertion_tx and f.assertion_seq = given.assertion_seq
-    and f.valid_from = given.valid_from and f.tx_from = given.tx_from
+    cross join lateral (
+        select ctid as place from {schema}.fact
+        where tenant = $1 and assertion_tx = given.assertion_tx and assertion_seq = given.assertion_seq
+        and valid_from = given.valid_from and tx_from = given.tx_from
+        offset 0
+    ) as old
+    where f.tenant = $1 and f.ctid = old.place
 ), opened as (
     insert into {schema}.fact (tenant, {fact})
     select $1, given.* from unnest(

@@ -1,0 +1,185 @@
+"""Every statement about facts looks at its own tenant, along an index, whatever the server plans."""
+
+import json
+from collections import deque
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
+from itertools import count
+from typing import Any
+from uuid import uuid4
+
+import anyio
+import asyncpg
+import numpy as np
+import pytest
+
+from recollect.postgres import PostgresArchive, open_postgres
+from recollect.postgres.upkeep import migrate_schema
+from recollect.stores.changes import Promote, Rollback
+from recollect.testing._fact_material import (
+    CITY,
+    LIKES,
+    NOW,
+    RULES,
+    change,
+    correct,
+    end,
+    filtered,
+    find,
+    say,
+    since,
+    year,
+)
+from recollect.testing._material import episode, store
+from recollect.types import Tenant
+
+COPIES = 400
+SHARED = {"predicate", "embedder"}
+"""Tables of a few rows, for all tenants."""
+
+copies = count(1)
+
+CALLS: dict[str, Callable[[PostgresArchive, Tenant], Awaitable[Any]]] = {
+    "of a subject and a predicate": lambda a, t: find(a, t, subject="anna", predicate=CITY, limit=10),
+    "of a subject": lambda a, t: find(a, t, subject="anna", limit=10),
+    "of a predicate": lambda a, t: find(a, t, predicate=LIKES, after=(3, 0, NOW), limit=10),
+    "of an object": lambda a, t: find(a, t, object='"Rome"', limit=10),
+    "of anything": lambda a, t: find(a, t, limit=10),
+    "of a session": lambda a, t: find(a, t, session_id="s", limit=10),
+    "of a path": lambda a, t: find(a, t, where={("a", "b"): 1}, limit=10),
+    "of an instant": lambda a, t: find(a, t, subject="anna", valid_at=year(2021), limit=10),
+    "of a range": lambda a, t: find(a, t, subject="anna", during=(year(2021), None), limit=10),
+    "of a branch": lambda a, t: find(a, t, subject="anna", branch="s", limit=10),
+    "of a range of a branch": lambda a, t: find(a, t, branch="s", during=(None, NOW), limit=10),
+    "as it was known": lambda a, t: find(a, t, subject="anna", predicate=CITY, known=3, limit=10),
+    "of anything as it was known": lambda a, t: find(a, t, known=3, limit=10),
+    "of an object as it was known": lambda a, t: find(a, t, object='"Rome"', known=3, limit=10),
+    "of a branch as it was known": lambda a, t: find(a, t, branch="s", known=3, limit=10),
+    "count": lambda a, t: a.facts.count(t, NOW),
+    "get": lambda a, t: a.facts.get(t, ["a", "b"]),
+    "slots": lambda a, t: a.facts.slots(t, "anna", CITY, branch="s"),
+    "linked": lambda a, t: a.facts.linked(t, ["anna", "Rome"], filtered()),
+    "linked as it was known": lambda a, t: a.facts.linked(t, ["anna", "Rome"], filtered(known=3)),
+    "differing": lambda a, t: a.facts.differing(t, (2, 4), subject="anna", during=(None, NOW)),
+    "changes": lambda a, t: a.facts.changes(t, after=(1, 0), limit=10),
+    "headers": lambda a, t: a.facts.headers(t, session_id=None, before=None, limit=10),
+    "headers of a session": lambda a, t: a.facts.headers(t, session_id="s", before=4, limit=10),
+    "known at": lambda a, t: a.facts.known_at(t, NOW),
+    "candidates": lambda a, t: a.facts.candidates(t, filtered(), np.ones(4, np.float32)),
+    "unembedded": lambda a, t: a.facts.unembedded(t, limit=10),
+    "vectors": lambda a, t: a.facts.set_vectors(t, {b"d": np.ones((1, 4), np.float32)}),
+    "verify": lambda a, t: a.facts.verify(t),
+    "erase": lambda a, t: a.facts.erase(t, ["e1"]),
+    "add": lambda a, t: say(a, t, since("Oslo", 2022, sources=("e2",), staged=True), session_id="s"),
+    "end": lambda a, t: say(a, t, end(2024, predicate=LIKES)),
+    "promote": lambda a, t: a.facts.commit([change(t, Promote(str(uuid4()), "s"))]),
+    "correct": lambda a, t: a.facts.commit([change(t, correct("Rome", "Oslo"))]),
+    "rollback": lambda a, t: a.facts.commit([change(t, Rollback(str(uuid4()), "s", 1), name="rollback")]),
+}
+
+
+@pytest.fixture(scope="module")
+def filled_schema(postgres_dsn: str) -> Iterator[str]:
+    """A schema with many tenants that look alike, and statistics of them."""
+    name = f"test_{uuid4().hex[:16]}"
+    anyio.run(_fill, postgres_dsn, name)
+    yield name
+    anyio.run(_drop, postgres_dsn, name)
+
+
+async def _fill(dsn: str, schema: str) -> None:
+    await migrate_schema(dsn, schema=schema)
+    async with open_postgres(dsn, schema=schema) as archive:
+        tenant = Tenant("filled", "one")
+        await archive.adopt_predicates(RULES, replace=False)
+        for i in range(6):
+            await store(archive, tenant, episode(id=f"e{i}"))
+        await say(archive, tenant, since("Rome", 2019, id="Rome", sources=("e1",)))
+        for i in range(12):
+            said = since(f"place {i % 5}", 2000 + i, subject=f"subject {i % 3}", sources=(f"e{i % 6}",))
+            vector = np.ones((1, 4), np.float32) if i % 2 else None
+            await say(archive, tenant, said, session_id="s" if i % 2 else None, vectors=vector)
+            await say(archive, tenant, since(f"food {i}", 2000 + i, predicate=LIKES))
+        (entry,) = await say(archive, tenant, since("Bern", 2020, staged=True), session_id="s")
+        await say(archive, tenant, correct(entry.assertion.id, "Basel"))
+        await archive.facts.erase(tenant, ["e0", *(f"never {i}" for i in range(20))])
+    connection = await asyncpg.connect(dsn)
+    await _copy(connection, schema)
+    await connection.close()
+
+
+async def _copy(connection: asyncpg.Connection, schema: str) -> None:
+    tables = await connection.fetch(
+        "select relname from pg_class c where relnamespace = $1::regnamespace and relkind = 'r'"
+        " and exists (select from pg_attribute where attrelid = c.oid and attname = 'tenant')",
+        schema,
+    )
+    for (table,) in tables:
+        columns = await connection.fetchval(
+            "select string_agg(attname, ', ') from pg_attribute"
+            " where attrelid = $1::regclass and attnum > 0 and attname <> 'tenant'",
+            f"{schema}.{table}",
+        )
+        await connection.execute(
+            f"insert into {schema}.{table} (tenant, {columns}) select 'filled/copy' || i, {columns}"
+            f" from {schema}.{table}, generate_series(1, {COPIES}) as i"
+        )
+        await connection.execute(f"analyze {schema}.{table}")
+
+
+async def _drop(dsn: str, schema: str) -> None:
+    connection = await asyncpg.connect(dsn)
+    await connection.execute(f"drop schema {schema} cascade")
+    await connection.close()
+
+
+@pytest.fixture
+async def watch(anyio_backend: object, postgres_dsn: str) -> AsyncIterator[asyncpg.Connection]:
+    connection = await asyncpg.connect(postgres_dsn)
+    try:
+        yield connection
+    finally:
+        await connection.close()
+
+
+@pytest.mark.parametrize("mode", ["custom", "generic"])
+@pytest.mark.parametrize("call", CALLS)
+async def test_each_statement_looks_at_its_tenant_along_indices(
+    postgres_dsn: str, filled_schema: str, watch: asyncpg.Connection, call: str, mode: str
+) -> None:
+    sent: list[Any] = []
+
+    async def listen(connection: asyncpg.Connection) -> None:
+        connection.add_query_logger(sent.append)
+
+    made = asyncpg.create_pool(postgres_dsn, min_size=0, init=listen)
+    async with made as pool, open_postgres(pool, schema=filled_schema) as archive:
+        sent.clear()
+        await CALLS[call](archive, Tenant("filled", f"copy{next(copies)}"))
+        statements = [each for each in sent if filled_schema in each.query]
+    assert statements
+    for each in statements:
+        for node in await _plan(watch, each, mode):
+            assert "tenant" in node.get("Index Cond", ""), f"{node}\n{each.query}"
+
+
+async def _plan(connection: asyncpg.Connection, sent: Any, mode: str) -> list[dict[str, Any]]:
+    """Return the nodes of a statement's plan that read a table of ours."""
+    if mode == "custom":
+        rows = await connection.fetch(f"explain (format json) {sent.query}", *sent.args)
+    else:
+        await connection.execute(f"set plan_cache_mode = force_generic_plan; prepare q as {sent.query}")
+        nothing = f"({', '.join(['null'] * len(sent.args))})" if sent.args else ""
+        async with connection.transaction():
+            rows = await connection.fetch(f"explain (format json) execute q{nothing}")
+        await connection.execute("deallocate q")
+    nodes = deque([json.loads(rows[0][0])[0]["Plan"]])
+    found = list[dict[str, Any]]()
+    while nodes:
+        node = nodes.popleft()
+        nodes.extend(node.pop("Plans", []))
+        # What these visit is what scans of indices have found.
+        found_by_others = ("ModifyTable", "Bitmap Heap Scan", "Tid Scan")
+        read = node.get("Relation Name", node.get("Index Name"))
+        if read is not None and node["Node Type"] not in found_by_others:
+            found.append({**node, "of": read.removesuffix("_pkey")})
+    return [node for node in found if node["of"] not in SHARED]
