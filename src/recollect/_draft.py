@@ -146,8 +146,6 @@ class Draft:
 
     def _assert(self, operation: Assert) -> None:
         start = self._start(operation.claim, operation.sources)
-        if operation.claim.end is not None and operation.claim.end <= start:
-            raise InvalidInput("valid_to", "must be after valid_from, which defaults to when it was learned")
         branch = (self.change.session_id or MAIN) if operation.staged else MAIN
         slot = self._slot(operation.predicate, operation.object)
         assertion = self._assertion(
@@ -357,9 +355,10 @@ class Draft:
                 raise Conflict(msg)
             if source not in self._state.sources:
                 raise NotFound("episode", source)
-        if claim.start is not None:
-            return claim.start
-        return min((self._state.sources[source] for source in sources), default=self.at)
+        start = claim.start or min((self._state.sources[source] for source in sources), default=self.at)
+        if claim.end is not None and claim.end <= start:
+            raise InvalidInput("valid_to", "must be after valid_from, which defaults to when it was learned")
+        return start
 
     def _assertion(
         self,

@@ -266,6 +266,9 @@ class FactTable:
         self.assertions = [self.by_id[each.id] for each in self.assertions if each.id in self.by_id]
         for each in gone.values():
             self._forget(each)
+        for tx in {each.tx for id, each in gone.items() if id not in kept}:
+            if not self.of(tx):  # why it was made tells of what is gone
+                self.headers[bisect_left(self.headers, tx, key=lambda each: each.tx)].reason = None
         return len(gone) - len(kept)
 
     def _append(self, assertion: Assertion) -> None:
