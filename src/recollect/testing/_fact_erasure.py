@@ -180,6 +180,20 @@ async def an_erased_transaction_does_not_stand_in_the_way_of_a_rollback(archive:
     assert await objects(archive, tenant) == []
 
 
+async def the_journal_keeps_an_erased_transaction_without_what_was_said(archive: Archive) -> None:
+    tenant = await fresh(archive)
+    await store(archive, tenant, episode(id="a"))
+    await commit(
+        archive, tenant, since("Rome", 2020, sources=("a",)), actor="me", reason="they told me of Rome"
+    )
+    await commit(archive, tenant, since("pizza", 2020, predicate=LIKES), reason="dinner")
+    await archive.facts.erase(tenant, ["a"])
+    (kept, emptied), _ = await archive.facts.headers(tenant, session_id=None, before=None, limit=5)
+    assert (kept.reason, len(kept.after)) == ("dinner", 1)
+    assert (emptied.tx, emptied.actor, emptied.reason) == (2, "me", None)
+    assert (emptied.before, emptied.after) == ((), ())
+
+
 async def a_repeated_key_does_not_bring_back_what_was_erased(archive: Archive) -> None:
     tenant = await fresh(archive)
     await store(archive, tenant, episode(id="a"))
@@ -264,6 +278,7 @@ ERASURE_CHECKS: tuple[Check, ...] = (
     erasure_takes_retractions_and_corrections_with_it,
     erasure_keeps_to_its_tenant_and_leaves_other_sources,
     an_erased_transaction_does_not_stand_in_the_way_of_a_rollback,
+    the_journal_keeps_an_erased_transaction_without_what_was_said,
     a_repeated_key_does_not_bring_back_what_was_erased,
     a_predicate_has_one_rule_until_it_is_replaced,
     facts_follow_their_predicate_when_its_rule_is_replaced,
