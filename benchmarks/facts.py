@@ -1,0 +1,263 @@
+"""How fast are facts added and found in PostgreSQL, beside hand-written SQL that does the same work?
+
+    python benchmarks/facts.py [--postgres DSN] [--rounds 5] [--calls 3200] [--facts 1000000]
+
+Adding: the floor is one transaction for each call, as it would be written by hand for this one case: take the
+clock row, read the current piece of the slot, close it, and store the header, the assertion, its text and the
+new piece, in the same tables with the same indexes; a pool of 16. Each call sets a new value of a predicate
+with one value at a time, on one of a hundred subjects of a tenant.
+
+Finding: one subject's current facts of a predicate, among a million facts of a thousand tenants. The floor is
+the same statement with the same arguments on the bare driver, its rows left as records.
+"""
+
+from collections.abc import Awaitable, Callable, Sequence
+from datetime import UTC, datetime
+from functools import partial
+from hashlib import blake2b
+
+import anyio
+import asyncpg
+from _measure import (
+    SCHEMA,
+    arguments,
+    in_turns,
+    load,
+    raw_pool,
+    save,
+    server,
+    show,
+    shown,
+    spread,
+    versions,
+)
+
+from recollect import Memory, Predicate, Tenant, open_memory
+from recollect._draft import digest, text_digest
+from recollect._ids import uuid7
+from recollect.postgres import facts as postgres_facts
+from recollect.stores.facts import FactFilter
+
+SUBJECTS = 100
+PREDICATE = Predicate("mood", cardinality="one")
+
+CLOCK = f"""
+insert into {SCHEMA}.tenant as t (tenant, namespace, user_id, tx, at)
+values ($1, $2, $3, 1, clock_timestamp())
+on conflict (tenant) do update
+    set tx = t.tx + 1, at = greatest(clock_timestamp(), t.at + interval '1 microsecond')
+returning tx, at
+"""
+CURRENT = f"""
+select assertion_tx, assertion_seq, valid_from, valid_to, tx_from from {SCHEMA}.fact
+where tenant = $1 and subject = $2 and predicate = $3 and branch = '' and slot = '' and tx_to is null
+order by valid_from desc limit 1
+"""
+WRITE = f"""
+with header as (
+    insert into {SCHEMA}.fact_transaction (tenant, tx, recorded_at, name, key_hash, digest)
+    values ($1, $2, $3, 'add', $4, $5)
+), log as (
+    insert into {SCHEMA}.assertion (
+        tenant, tx, seq, id, recorded_at, op, branch, subject, predicate, slot, object, claimed_from, onset,
+        confidence, sources, text_digest, hidden
+    ) values ($1, $2, 0, $6, $3, 'assert', '', $7, $8, '', $9::text::json, $3, true, 1, '{{}}', $10, '{{}}')
+), text as (
+    insert into {SCHEMA}.fact_text (tenant, digest, text, terms, embedding_state)
+    values ($1, $10, $11, $12, 'none') on conflict do nothing
+), closed as (
+    update {SCHEMA}.fact set tx_to = $2, superseded_at = $3, superseded_by = $6
+    where tenant = $1 and assertion_tx = $13 and assertion_seq = $14 and valid_from = $15 and tx_from = $16
+)
+insert into {SCHEMA}.fact (
+    tenant, assertion_tx, assertion_seq, valid_from, valid_to, tx_from, tx_to, recorded_at, branch, subject,
+    predicate, slot, object_digest, void
+)
+select $1, given.assertion_tx, given.seq, given.valid_from, given.valid_to, $2, null, $3, '', $7, $8, '',
+    given.digest, false
+from (values
+    ($2::bigint, 0, $3::timestamptz, null::timestamptz, $17::bytea),
+    ($13, $14, $15, $3, $18)
+) as given (assertion_tx, seq, valid_from, valid_to, digest)
+where given.assertion_tx is not null
+"""
+FILL = (
+    f"""
+    insert into {SCHEMA}.tenant (tenant, namespace, user_id, tx, at)
+    select 'full/user' || u, 'full', 'user' || u, $2, now() from generate_series(1, $1::int) u
+    """,
+    f"""
+    insert into {SCHEMA}.assertion (
+        tenant, tx, seq, id, recorded_at, op, branch, subject, predicate, slot, object, claimed_from, onset,
+        confidence, sources, text_digest, hidden
+    )
+    select 'full/user' || u, n, 0, 'fact' || n, now(), 'assert', '', 'subject' || n % ($2 / 5), 'p' || n % 7,
+        '', ('"value ' || n || '"')::json, '2024-01-01Z', true, 1, '{{}}', decode(md5(n::text), 'hex'), '{{}}'
+    from generate_series(1, $1::int) u, generate_series(1, $2::int) n
+    """,
+    f"""
+    insert into {SCHEMA}.fact (
+        tenant, assertion_tx, assertion_seq, valid_from, tx_from, recorded_at, branch, subject, predicate,
+        slot, object_digest, void
+    )
+    select
+        tenant, tx, seq, claimed_from, tx, recorded_at, branch, subject, predicate, slot, text_digest, false
+    from {SCHEMA}.assertion where tenant like 'full/%'
+    """,
+    f"analyze {SCHEMA}.fact",
+    f"analyze {SCHEMA}.assertion",
+)
+
+
+def ours(memory: Memory, users: Sequence[str]) -> Callable[[int], Awaitable[object]]:
+    handles = [memory.user(user) for user in users]
+
+    def call(i: int) -> Awaitable[object]:
+        facts = handles[i % len(handles)].facts
+        return facts.add(f"subject {i // len(handles) % SUBJECTS}", PREDICATE.name, f"value {i}")
+
+    return call
+
+
+def by_hand(pool: asyncpg.Pool, users: Sequence[str]) -> Callable[[int], Awaitable[object]]:
+    tenants = [Tenant("default", user) for user in users]
+
+    async def call(i: int) -> None:
+        tenant, subject = tenants[i % len(tenants)], f"subject {i // len(tenants) % SUBJECTS}"
+        id, object = uuid7(), f'"value {i}"'
+        async with pool.acquire() as conn, conn.transaction():
+            clock = await conn.fetchrow(CLOCK, tenant.key, tenant.namespace, tenant.user_id)
+            old = await conn.fetchrow(CURRENT, tenant.key, subject, PREDICATE.name)
+            closed = (None,) * 4 if old is None else (old[0], old[1], old[2], old[4])
+            await conn.execute(
+                WRITE, tenant.key, clock["tx"], clock["at"], blake2b(id.encode(), digest_size=16).digest(),
+                b"digest", id, subject, PREDICATE.name, object, text_digest(subject, PREDICATE.name, object),
+                f"{subject} mood value {i}", [subject, "mood", "valu", str(i)], *closed, digest(object), b"",
+            )  # fmt: skip
+
+    return call
+
+
+async def measure_adding(
+    memory: Memory, pool, name: str, *, tasks: int, tenants: int, calls: int, rounds: int
+):
+    users = {side: [f"{name} {side} {i}" for i in range(tenants)] for side in ("ours", "floor")}
+    sides = {"ours": ours(memory, users["ours"]), "floor": by_hand(pool, users["floor"])}
+
+    async def go(call, number: int):
+        return await load(lambda i: call(number * calls + i), calls=calls, tasks=tasks)
+
+    found = await in_turns({side: partial(go, call) for side, call in sides.items()}, rounds=rounds)
+    stored = [await memory.user(user).facts.count() for side in users for user in users[side]]
+    assert sum(stored) == 2 * tenants * min(SUBJECTS, calls * (rounds + 1) // tenants), stored
+    await verify(memory, users["ours"][0])
+    return compared(found)
+
+
+async def verify(memory: Memory, user: str) -> None:
+    """Assert that the history of a subject has no gaps, its times increase, and all is what the log says."""
+    spans = await memory.user(user).facts.timeline("subject 0", PREDICATE.name)
+    assert all(len(span.facts) == 1 for span in spans)
+    known = await memory.user(user).facts.history("subject 0", PREDICATE.name)
+    assert sorted({fact.tx_from for fact in known}) == list(dict.fromkeys(fact.tx_from for fact in known))
+    assert await memory._composition.archive.facts.verify(memory.user(user)._scope.tenant) == 0
+
+
+async def measure_finding(memory: Memory, dsn: str, pool, *, facts: int, calls: int, rounds: int):
+    tenants = 1_000
+    conn = await asyncpg.connect(dsn)
+    try:
+        for statement in FILL:
+            args = [tenants, facts // tenants][: statement.count("$1") and (2 if "$2" in statement else 1)]
+            await conn.execute(statement, *args, timeout=1_200)
+    finally:
+        await conn.close()
+    users = [memory.user(f"user{1 + i * 37 % tenants}", namespace="full") for i in range(100)]
+    store = memory._composition.archive.facts
+    now = datetime.now(UTC)
+
+    def query(i: int):
+        tenant = users[i % len(users)]._scope.tenant
+        filter = FactFilter(now=now, subject=f"subject{i % (facts // tenants // 5)}", predicate=f"p{i % 7}")
+        query = postgres_facts.FactQuery(store._sql, tenant, filter)
+        query.page(None, 101)
+        return query
+
+    async def find(i: int) -> None:
+        await users[i % len(users)].facts.find(f"subject{i % (facts // tenants // 5)}", f"p{i % 7}")
+
+    async def floor(i: int) -> None:
+        asked = queries[i % len(queries)]
+        async with pool.acquire() as conn:
+            await conn.fetch(*asked)
+
+    queries = [(q.statement(), *q.values) for q in map(query, range(1_400))]
+
+    async def go(call, number: int):
+        return await load(lambda i: call(number * calls + i), calls=calls)
+
+    found = await in_turns({"ours": partial(go, find), "floor": partial(go, floor)}, rounds=rounds)
+    return compared(found)
+
+
+def compared(found):
+    sides = {
+        side: {
+            "rate": spread(each.rate for each in loads),
+            "p50_ms": spread(each.percentile(50) for each in loads),
+            "p99_ms": spread(each.percentile(99) for each in loads),
+            "client_cpu_us": spread(each.cpu_us for each in loads),
+        }
+        for side, loads in found.items()
+    }
+    pairs = list(zip(found["ours"], found["floor"], strict=True))
+    return {
+        **sides,
+        "rate_to_floor": spread(a.rate / b.rate for a, b in pairs),
+        "p99_to_floor": spread(a.percentile(99) / b.percentile(99) for a, b in pairs),
+    }
+
+
+async def main() -> None:
+    options = arguments(__doc__, rounds=5, calls=3_200, facts=1_000_000)
+    results = {}
+    async with (
+        server(options.postgres) as dsn,
+        open_memory(postgres=dsn, schema=SCHEMA, migrate="auto", predicates=[PREDICATE]) as memory,
+        raw_pool(dsn) as pool,
+    ):
+        for name, tasks, tenants, calls in (
+            ("add, one task", 1, 1, options.calls // 4),
+            ("add, 64 tasks, one tenant", 64, 1, options.calls),
+            ("add, 64 tasks, 50 tenants", 64, 50, options.calls),
+        ):
+            results[name] = await measure_adding(
+                memory, pool, name, tasks=tasks, tenants=tenants, calls=calls, rounds=options.rounds
+            )
+        results[f"find, {options.facts:,} facts"] = await measure_finding(
+            memory, dsn, pool, facts=options.facts, calls=options.calls // 4, rounds=options.rounds
+        )
+        servers = await versions(dsn)
+    show(
+        f"facts on PostgreSQL, median of {options.rounds} rounds; ratios with lowest and highest",
+        ["load", "", "calls/s", "p50 ms", "p99 ms", "client CPU us", "our rate to it", "our p99 to it"],
+        [
+            (
+                name if side == "ours" else "",
+                side,
+                *(
+                    f"{r[side][figure]['median']:,}"
+                    for figure in ("rate", "p50_ms", "p99_ms", "client_cpu_us")
+                ),
+                "" if side == "ours" else shown(r["rate_to_floor"], " x"),
+                "" if side == "ours" else shown(r["p99_to_floor"], " x"),
+            )
+            for name, r in results.items()
+            for side in ("ours", "floor")
+        ],
+    )
+    save("facts", results, servers=servers)
+
+
+if __name__ == "__main__":
+    anyio.run(main)
