@@ -81,5 +81,5 @@ def types(session: nox.Session) -> None:
 def bench(session: nox.Session) -> None:
     """Run the benchmarks that need no data of others; `-- NAME` for one of them."""
     session.install(".[cli,embedded]", *groups("bench"))
-    for name in session.posargs or ("remember", "recall", "tenants"):
+    for name in session.posargs or ("remember", "recall", "tenants", "facts"):
         session.run("python", f"benchmarks/{name}.py")
