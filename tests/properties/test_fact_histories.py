@@ -8,11 +8,8 @@ import pytest
 
 from recollect._ids import derived
 from recollect._timeline import replay
-from recollect.inprocess import InProcessArchive
-from recollect.stores import Archive
 from recollect.stores.changes import Assert, Change, Claim, Rule, Void
 from recollect.stores.facts import FactFilter
-from recollect.testing import Clock
 from recollect.types import Tenant
 
 from .histories import record
@@ -45,11 +42,6 @@ def test_the_algebra_answers_as_the_story_does(story):
 def known(story: Story, on: str) -> int:
     """Return the newest transaction on a day, each statement being one."""
     return sum(each.on <= on for each in story.told)
-
-
-@pytest.fixture
-async def archive(anyio_backend: object, clock: Clock) -> Archive:
-    return InProcessArchive(clock=clock)
 
 
 @pytest.mark.parametrize("story", STORIES.values(), ids=STORIES)
