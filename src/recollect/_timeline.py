@@ -22,10 +22,11 @@ Pieces are never edited. One that loses ground is closed at that transaction, an
 the left and to the right, is opened anew: so the answer at an earlier transaction stays what it was.
 """
 
+from bisect import bisect_left, bisect_right
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
-from itertools import groupby
+from itertools import groupby, takewhile
 from typing import Literal
 
 Op = Literal["assert", "void", "retract"]
@@ -142,20 +143,28 @@ def advance(current: Sequence[Piece], log: Sequence[Assertion], new: Sequence[As
         for each in new:
             after = _with(after, each)
     last = new[-1]
-    kept = {_extent(piece) for piece in after}
-    before = {_extent(piece) for piece in current}
+    # What is the same at either end need not be compared: as a rule that is nearly all.
+    low = _same(zip(current, after, strict=False))
+    high = _same(zip(reversed(current[low:]), reversed(after[low:]), strict=False))
+    old, now = current[low : len(current) - high], after[low : len(after) - high]
+    kept, before = {_extent(piece) for piece in now}, {_extent(piece) for piece in old}
     return Step(
         closed=tuple(
             replace(piece, tx_to=last.tx, superseded_at=last.recorded_at, superseded_by=last.id)
-            for piece in current
+            for piece in old
             if _extent(piece) not in kept
         ),
         opened=tuple(
             replace(piece, tx_from=last.tx, recorded_at=last.recorded_at)
-            for piece in after
+            for piece in now
             if _extent(piece) not in before
         ),
     )
+
+
+def _same(pairs: Iterable[tuple[Piece, Piece]]) -> int:
+    """Return how many pairs there are before the first one of two pieces."""
+    return sum(1 for _ in takewhile(lambda pair: pair[0] is pair[1], pairs))
 
 
 def fold(log: Sequence[Assertion]) -> list[Piece]:
@@ -191,9 +200,9 @@ def projected(log: Sequence[Assertion]) -> Iterator[tuple[Step, list[Piece]]]:
 
 def after(current: Sequence[Piece], step: Step) -> list[Piece]:
     """Return the current pieces after a step, in order of valid time."""
-    gone = {_extent(piece) for piece in step.closed}
-    kept = [piece for piece in current if _extent(piece) not in gone]
-    return sorted([*kept, *step.opened], key=lambda piece: piece.valid_from)
+    gone = {piece.valid_from for piece in step.closed}  # where one begins no other does
+    kept = [piece for piece in current if piece.valid_from not in gone]
+    return sorted([*kept, *step.opened], key=_start)
 
 
 def visible(log: Sequence[Assertion]) -> list[Assertion]:
@@ -234,15 +243,27 @@ def overlay(under: Iterable[Piece], over: Sequence[Piece]) -> list[Piece]:
 
 def _with(pieces: Sequence[Piece], new: Assertion) -> list[Piece]:
     """Return the pieces after `new` has taken its region; what it displaces leaves its remainders."""
-    region = [Piece(new, new.claimed_from, new.claimed_to, new.tx, new.recorded_at)]
+    start, end = new.claimed_from, new.claimed_to
+    # Only what is between these can overlap it.
+    low = max(bisect_right(pieces, start, key=_start) - 1, 0)
+    high = len(pieces) if end is None else bisect_left(pieces, end, key=_start)
     result: list[Piece] = []
-    for piece in pieces:
-        if new.onset and piece.assertion.claimed_from > new.claimed_from:
-            region = [part for each in region for part in _without(each, piece.valid_from, piece.valid_to)]
+    free: datetime | None = start  # from where on the region is not spoken for
+    for piece in pieces[low:high]:
+        if new.onset and piece.assertion.claimed_from > start:
+            if free is not None and free < piece.valid_from:
+                result.append(Piece(new, free, piece.valid_from, new.tx, new.recorded_at))
+            free = piece.valid_to
             result.append(piece)
         else:
-            result.extend(_without(piece, new.claimed_from, new.claimed_to))
-    return sorted([*result, *region], key=lambda piece: piece.valid_from)
+            result.extend(_without(piece, start, end))
+    if free is not None:
+        result.append(Piece(new, free, end, new.tx, new.recorded_at))
+    return [*pieces[:low], *sorted(result, key=_start), *pieces[high:]]
+
+
+def _start(piece: Piece) -> datetime:
+    return piece.valid_from
 
 
 def _without(piece: Piece, start: datetime, end: datetime | None) -> list[Piece]:
