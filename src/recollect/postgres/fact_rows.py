@@ -2,6 +2,7 @@
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field, fields
+from typing import overload
 
 import asyncpg
 
@@ -36,6 +37,25 @@ def found_of(row: asyncpg.Record) -> FoundFact:
         sources=tuple(dict.fromkeys(row["all_sources"] or ())),
         confidence=assertion.confidence if row["best"] is None else row["best"],
     )
+
+
+class FoundFacts(Sequence[FoundFact]):
+    """The facts of rows, made when they are asked for: of all that a query looks at, few are."""
+
+    def __init__(self, rows: Sequence[asyncpg.Record]) -> None:
+        self._rows = rows
+
+    def __len__(self) -> int:
+        return len(self._rows)
+
+    @overload
+    def __getitem__(self, index: int) -> FoundFact: ...
+    @overload
+    def __getitem__(self, index: slice) -> Sequence[FoundFact]: ...
+    def __getitem__(self, index: int | slice) -> FoundFact | Sequence[FoundFact]:
+        if isinstance(index, slice):
+            return FoundFacts(self._rows[index])
+        return found_of(self._rows[index])
 
 
 @dataclass(slots=True)

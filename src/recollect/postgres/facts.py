@@ -21,7 +21,7 @@ from ._pool import Connection, Postgres
 from ._sql import statements
 from .fact_filters import FactQuery
 from .fact_rebuilding import differing_slots, erased
-from .fact_rows import assertion_of, basis_of, found_of, headers_of, piece_of, read_of
+from .fact_rows import FoundFacts, assertion_of, basis_of, found_of, headers_of, piece_of, read_of
 from .fact_writes import arguments, read_state
 
 if TYPE_CHECKING:
@@ -162,7 +162,7 @@ class PostgresFacts(FactStore):
         rows = await self._postgres.fetch(query.statement(columns=extra, texts=texts), *query.values)
         found = [row for row in rows if row["id"] is not None]
         return FactCandidates(
-            facts=[found_of(row) for row in found],
+            facts=FoundFacts(found),
             terms=[tuple(row["terms"] or ()) for row in found],
             cosine=None
             if vector is None
