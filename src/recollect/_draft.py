@@ -188,12 +188,14 @@ class Draft:
     def _held(self, subject: str, predicate: str, start: datetime, claim: Claim) -> Iterable[str]:
         """Return the objects that are true where a void begins, or anywhere that a bounded one covers."""
         places = dict.fromkeys([*self._state.pieces, *(each.place for each in self.new)])
+        held: dict[str, tuple[int, int]] = {}
         for place in places:
             for piece in self.current(place) if place[:3] == (MAIN, subject, predicate) else ():
+                said = piece.assertion
                 meets = piece.covers(start) if claim.onset else piece.overlaps(start, claim.end)
-                if meets and piece.assertion.op == "assert" and piece.assertion.object is not None:
-                    yield piece.assertion.object
-                    break
+                if meets and said.op == "assert" and said.object is not None:
+                    held.setdefault(said.object, (said.tx, said.seq))
+        return sorted(held, key=held.__getitem__)  # ids follow from the order, and places have none
 
     def _retract(self, id: str, target: Assertion) -> tuple[Assertion, bool]:
         shown = visible(self.log(target.place))

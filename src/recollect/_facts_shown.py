@@ -135,6 +135,8 @@ def spans(pieces: Iterable[FoundFact], *, known: int | None) -> tuple[Span, ...]
     Neighbours that say the same are one.
     """
     coming = sorted(pieces, key=lambda each: each.piece.valid_from, reverse=True)
+    if not coming:
+        return ()
     bounds = {each.piece.valid_from for each in coming}
     bounds |= {each.piece.valid_to for each in coming if each.piece.valid_to is not None}
     line: list[tuple[datetime, list[FoundFact]]] = []

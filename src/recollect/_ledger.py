@@ -5,7 +5,7 @@ A store reads what is `wanted`, then the `places` that follow from it, puts all 
 """
 
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import datetime
 
 from ._draft import MAIN, MICROSECOND, UNDECLARED, Draft, State, digest, slot_of
@@ -143,7 +143,7 @@ class Ledger:
             tx, content = before
             if content != change.digest:
                 raise IdempotencyConflict(change.key)
-            return Committed(tx, _entries(_drafted(self._before(change, tx), change)))
+            return Committed(tx, _entries(_drafted(self._before(change, tx), self._as_it_was(change, tx))))
         draft = _drafted(self.state, change)
         draft.check()
         entries = _entries(draft)
@@ -183,6 +183,24 @@ class Ledger:
             undoable=dict.fromkeys(want.steps, undone),
             by_id={id: each for id, each in every.items() if each.tx < tx},
         )  # fmt: skip
+
+    def _as_it_was(self, change: Change, tx: int) -> Change:
+        """Return a change with what was selected then: what is selected now may be something else."""
+        taken = {
+            each.ref: each.branch
+            for log in self.state.logs.values()
+            for each in log
+            if each.tx == tx and each.ref is not None
+        }
+        return replace(
+            change,
+            operations=tuple(
+                replace(each, only=frozenset(id for id, at in taken.items() if at == each.session_id))
+                if isinstance(each, Promote) and each.only is not None
+                else each
+                for each in change.operations
+            ),
+        )
 
     def _take(self, draft: "Draft") -> None:
         """Make a draft's assertions part of the state, and of what is to be written."""
