@@ -2,6 +2,7 @@
 
 from bisect import bisect_right
 from collections.abc import Iterable, Sequence
+from heapq import nsmallest
 
 from .. import _json
 from .._draft import MAIN
@@ -10,6 +11,9 @@ from ..stores.facts import FactFilter, FactPosition, FoundFact, Slots
 from ._fact_tables import SlotTable, Way
 from ._revision import Pace
 from ._tables import TenantTable
+
+Seen = tuple[Piece, SlotTable]
+"""A piece, and the slot that it was seen in."""
 
 
 class Look:
@@ -25,7 +29,7 @@ class Look:
         self._filter = filter
         self._known = table.tx if filter.known is None else min(filter.known, table.tx)
         self._point = filter.valid_at or max(filter.now, table.at)
-        self._pace = Pace()
+        self.pace = Pace()
         # The slots themselves: others may take their place while this read goes on.
         self._slots = list(self._chosen(ways))
 
@@ -41,37 +45,49 @@ class Look:
             narrow.append(("predicate", filter.predicate))
         if filter.object is not None:
             narrow.append(("object", filter.object))
-        if ways is None:
-            places: Iterable[Slot] = facts.at(*narrow)
-        else:
-            places = (place for way in ways for place in facts.at(way))
-        branches = {MAIN, filter.branch}
+        places: Iterable[Slot] = facts.at(*narrow)
+        if ways is not None:
+            places = dict.fromkeys(place for way in ways for place in facts.at(way))
+        if filter.branch is None:
+            every = facts.slots.items() if places is facts.slots else ((at, facts.slots[at]) for at in places)
+            yield from ((slot, None) for place, slot in every if place[0] == MAIN)
+            return
         # What a branch says of a slot counts even where it does not say what is looked for.
-        for rest in dict.fromkeys(place[1:] for place in places if place[0] in branches):
-            over = None if filter.branch is None else facts.slots.get((filter.branch, *rest))
-            yield facts.slots.get((MAIN, *rest)), over
+        for rest in dict.fromkeys(place[1:] for place in places if place[0] in (MAIN, filter.branch)):
+            yield facts.slots.get((MAIN, *rest)), facts.slots.get((filter.branch, *rest))
 
-    async def pieces(self, *, after: FactPosition | None = None) -> list[Piece]:
-        """Return the pieces that pass, in order of position."""
-        found: list[Piece] = []
+    async def count(self) -> int:
+        return len(await self._seen())
+
+    async def pieces(self, *, after: FactPosition | None = None, limit: int | None = None) -> list[Seen]:
+        """Return the pieces that pass, in order of position, or the first of them."""
+        seen = await self._seen()
+        if after is not None:
+            seen = [each for each in seen if position(each[0]) > after]
+        if limit is not None:
+            return nsmallest(limit, seen, key=lambda each: position(each[0]))
+        return sorted(seen, key=lambda each: position(each[0]))
+
+    async def _seen(self) -> list[Seen]:
+        seen: list[Seen] = []
         for under, over in self._slots:
             pieces = () if under is None else under.known(self._known)
             if over is not None:
                 pieces = overlay(pieces, over.known(self._known))
             where = self._where(pieces)
-            await self._pace.step(1 + len(where))
-            found.extend(piece for piece in where if self._passes(piece))
-        if after is not None:
-            found = [piece for piece in found if position(piece) > after]
-        return sorted(found, key=position)
+            await self.pace.step(1 + len(where))
+            for piece in where:
+                slot = under if piece.assertion.branch == MAIN else over
+                if slot is not None and self._passes(piece):
+                    seen.append((piece, slot))
+        return seen
 
-    async def supported(self, pieces: Iterable[Piece]) -> list[FoundFact]:
+    async def supported(self, pieces: Iterable[Seen]) -> list[FoundFact]:
         """Return pieces with the support they have where they were looked at."""
         found: list[FoundFact] = []
-        logs = {slot.log[0].place: slot for pair in self._slots for slot in pair if slot is not None}
-        for piece in pieces:
-            log = logs[piece.assertion.place].known_log(self._known)
-            await self._pace.step(len(log))
+        for piece, slot in pieces:
+            log = slot.known_log(self._known)
+            await self.pace.step(1 + len(log))
             instant = self._point if self._filter.during is None else piece.valid_from
             held = supporters(log, piece.assertion.object, instant)
             found.append(

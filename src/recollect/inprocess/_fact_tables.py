@@ -183,8 +183,8 @@ class FactTable:
     def at(self, *ways: Way) -> Collection[Slot]:
         """Return slots among which are those that every way leads to."""
         if not ways:
-            return self.slots.keys()
-        return min((self._ways.get(way, {}).keys() for way in ways), key=len)
+            return self.slots
+        return min((self._ways.get(way, {}) for way in ways), key=len)
 
     def of(self, tx: int) -> Sequence[Assertion]:
         """Return the assertions of a transaction."""

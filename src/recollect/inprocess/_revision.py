@@ -10,7 +10,7 @@ from .._timeline import Assertion, Piece, Slot, projected
 from ..stores.changes import Rule
 from ._fact_tables import FactTable, SlotTable
 
-AT_ONCE = 5_000
+AT_ONCE = 1_000
 """Pieces or assertions to look at before other tasks have their turn: a few milliseconds."""
 
 Logs = Mapping[Slot, Sequence[Assertion]]

@@ -96,13 +96,12 @@ class InProcessFacts(FactStore):
         look = self._look(tenant, filter)
         if look is None:
             return (), 0
-        pieces = await look.pieces(after=after)
-        return await look.supported(pieces[:limit]), look.basis
+        return await look.supported(await look.pieces(after=after, limit=limit)), look.basis
 
     async def count(self, tenant: Tenant, now: datetime) -> int:
         await checkpoint()
         look = self._look(tenant, FactFilter(now))
-        return 0 if look is None else len(await look.pieces())
+        return 0 if look is None else await look.count()
 
     async def slots(self, tenant: Tenant, subject: str, predicate: str, *, branch: str | None) -> Slots:
         await checkpoint()
@@ -124,9 +123,9 @@ class InProcessFacts(FactStore):
             return ()
         subjects, objects = set(nodes), {_json.canonical(node) for node in nodes}
         pieces = [
-            piece
-            for piece in await look.pieces()
-            if piece.assertion.subject in subjects or piece.assertion.object in objects
+            each
+            for each in await look.pieces()
+            if each[0].assertion.subject in subjects or each[0].assertion.object in objects
         ]
         return await look.supported(pieces)
 
@@ -210,10 +209,10 @@ class InProcessFacts(FactStore):
             return FactCandidates((), (), None if vector is None else np.empty(0), 0)
         found = await look.supported(await look.pieces())
         texts = look.table.facts.texts
-        digests = [
-            text_digest(each.subject, each.predicate, each.object or "")
-            for each in (fact.piece.assertion for fact in found)
-        ]
+        digests: list[bytes] = []
+        for each in (fact.piece.assertion for fact in found):
+            await look.pace.step()
+            digests.append(text_digest(each.subject, each.predicate, each.object or ""))
         return FactCandidates(
             facts=found,
             terms=[texts.terms(each) for each in digests],
