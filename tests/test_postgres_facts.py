@@ -320,10 +320,14 @@ async def test_rule_that_is_replaced_folds_the_facts_of_every_tenant_again(
         assert known == spans([("Rome", 2020, 2021), ("Oslo", 2021, None)])
     with pytest.raises(ConfigurationError, match=predicate):
         await postgres_archive.adopt_predicates({predicate: Rule("many")}, replace=False)
+    for tenant in tenants:
+        (rome, _) = (await postgres_archive.facts.slots(tenant, "anna", predicate, branch=None)).log[:2]
+        await say(postgres_archive, tenant, retract(rome.id))
     await postgres_archive.adopt_predicates({predicate: Rule("many")}, replace=True)
     for tenant in tenants:
         assert await postgres_archive.facts.verify(tenant) == 0
-        assert await objects(postgres_archive, tenant, predicate=predicate) == ["Oslo", "Rome"]
+        assert await objects(postgres_archive, tenant, predicate=predicate) == ["Oslo"]
+        assert await objects(postgres_archive, tenant, predicate=predicate, known=4) == ["Oslo", "Rome"]
 
 
 async def test_of_two_processes_that_declare_a_predicate_differently_one_is_refused(
