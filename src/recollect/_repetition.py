@@ -15,11 +15,12 @@ def repeated(log: Sequence[Assertion], new: Assertion) -> Assertion | None:
     one without sources is not repeated by one with, and something else that took ground in between, of which
     it may lose some again, makes `new` worth storing.
     """
-    shown = visible(log)
+    shown, claim = visible(log), claim_of(new)
     for i in reversed(range(len(shown))):
         old = shown[i]
         if (
-            (old.op, old.object, claim_of(old)) == (new.op, new.object, claim_of(new))
+            (old.op, old.object) == (new.op, new.object)
+            and claim_of(old) == claim
             and bool(old.sources) == bool(new.sources)
             and set(new.sources) <= set(old.sources)
         ):
