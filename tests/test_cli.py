@@ -18,6 +18,7 @@ from typer.testing import CliRunner, Result
 
 from recollect.cli.app import app
 from recollect.cli.demo import load_demo
+from recollect.cli.demo.story import STORY
 from recollect.cli.excerpts import excerpt
 from recollect.cli.running import stored_at
 
@@ -155,7 +156,7 @@ def test_the_demo_counts_and_leaves_nothing_behind(
 
 
 def test_the_demo_fits_80_columns_and_has_no_colour_in_a_pipe(demo_as_text: str) -> None:
-    commands = [line for line in demo_as_text.splitlines() if line.startswith("  $ ")]
+    commands = [line for line in demo_as_text.splitlines() if line.startswith(("  $ ", "Both times"))]
     others = [line for line in demo_as_text.splitlines() if line not in commands]
     assert max(len(line) for line in others) == 80
     assert "\x1b" not in demo_as_text
@@ -180,6 +181,55 @@ def test_the_demo_can_be_asked_afterwards_if_it_keeps_its_data(demo_as_text: str
     )
     assert "repairs accordions" in asked.stdout
     assert asked.stderr == ""
+
+
+def test_the_demo_tells_what_was_believed_from_what_is_true(
+    demo_as_json: subprocess.CompletedProcess[str],
+) -> None:
+    facts = json.loads(demo_as_json.stdout)["facts"]
+    lines = {
+        name: [(span["valid_from"][:10], *(fact["object"] for fact in span["facts"])) for span in timeline]
+        for name, timeline in facts["timelines"].items()
+    }
+    assert lines == {
+        "works_at": [
+            ("2026-03-02", "Estúdio Vento"), ("2026-06-20",), ("2026-07-01", "Museu da Maré"),
+        ],
+        "lives_in": [("2026-03-02", "Porto"), ("2026-06-20", "Lisbon")],
+    }  # fmt: skip
+    assert (facts["then"]["object"], facts["now"]["object"]) == ("12 September", "19 September")
+    assert facts["now"]["recorded_at"].startswith("2026-06-05")
+    assert [episode["session_id"] for episode in facts["why"]["episodes"]] == ["2026-06-05-boxes"]
+
+
+def test_every_fact_of_the_demo_is_said_by_its_source() -> None:
+    said = {
+        "studio": "Estúdio Vento", "porto": "Bonfim", "four": "four espressos", "wedding": "12 September",
+        "two": "two coffees", "museum": "1 July", "farewell": "19 June", "wedding-again": "19 September",
+        "lisbon": "Lisbon", "one": "one single coffee",
+    }  # fmt: skip
+    sessions: dict[str | None, list[str]] = {}
+    for draft in load_demo().chat.drafts:
+        sessions.setdefault(draft.session_id, []).append(draft.input)
+    assert {each.key for each in STORY} == set(said)
+    for each in STORY:
+        assert said[each.key] in sessions[each.session][each.exchange]
+
+
+def test_the_demo_draws_beside_its_data_and_says_where(demo_as_text: str, directory: Path) -> None:
+    assert f"Both times as a picture: {directory / 'kept.svg'}" in demo_as_text
+    drawn = (directory / "kept.svg").read_text(encoding="utf-8")
+    assert all(name in drawn for name in ("Estúdio Vento", "Lisbon", "19 September"))
+
+
+def test_what_the_demo_keeps_is_stored_once_and_can_be_asked_for_facts(
+    demo_as_text: str, directory: Path
+) -> None:
+    where = ("--user", "mara", "--postgres", f"embedded:{directory / 'kept'}", "--json")
+    before = json.loads(subprocess_of("facts", "journal", *where).stdout)
+    subprocess_of("demo", "--json", "--data", str(directory / "kept"))
+    assert json.loads(subprocess_of("facts", "journal", *where).stdout) == before
+    assert len(before["transactions"]) == len(STORY)
 
 
 @pytest.mark.parametrize(

@@ -17,6 +17,7 @@ from . import database, facts
 from .chats import Chat, parse_chats
 from .display import Card, Scale, show_cards
 from .excerpts import printable
+from .facts import write_picture
 from .ingesting import Ingested, ingest
 from .options import AsJson, Namespace, Schema, Server, User
 from .running import Bar, explained, fail, opened, output, progress, run
@@ -55,17 +56,29 @@ def demo(
         Path | None,
         typer.Option(help="Keep the demo's data in this directory, to ask it more.", file_okay=False),
     ] = None,
+    svg: Annotated[
+        Path | None,
+        typer.Option(
+            metavar="FILE",
+            help="Draw what was believed, and when. [default: beside the data, if that is kept]",
+            dir_okay=False,
+        ),
+    ] = None,
     as_json: AsJson = False,
 ) -> None:
     """Remember a conversation of five months in a PostgreSQL of its own, and ask it hard questions."""
     from .demo import load_demo, perform
-    from .demo.report import document, show_answers, show_closing, show_introduction, show_summary
+    from .demo.report import document, show_answers, show_closing, show_facts, show_introduction, show_summary
 
     brought = load_demo()
     with ExitStack() as stack:
         path = data or Path(stack.enter_context(TemporaryDirectory(prefix="recollect-"))) / "data"
         bar = stack.enter_context(progress("Starting PostgreSQL"))
         done = run(partial(perform, f"embedded:{path}", brought, bar))
+    drawn_in = svg or (None if data is None else data.with_name(f"{data.name}.svg"))
+    if drawn_in is not None:
+        beliefs = done.beliefs
+        write_picture(drawn_in, beliefs.pieces, now=beliefs.at, title="What was believed of Mara, and when")
     if as_json:
         _print_json(document(done))
         return
@@ -73,6 +86,7 @@ def demo(
     show_introduction(console, done)
     show_answers(console, done)
     show_summary(console, done)
+    show_facts(console, done, drawn_in=drawn_in)
     show_closing(console, done, kept_at=None if data is None else f"embedded:{data}")
 
 

@@ -1,7 +1,7 @@
 """`recollect facts`: what is true of whom, when, and since when it is believed."""
 
 import json
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Annotated, Any, TypeVar
@@ -277,13 +277,18 @@ def _value(text: str, *, parse: bool) -> Any:
         raise typer.BadParameter(msg, param_hint="OBJECT") from None
 
 
-def _draw(file: Path | None, pieces: "tuple[Fact, ...] | list[Fact]", title: str, *, quiet: bool) -> None:
-    if file is None:
-        return
+def write_picture(file: Path, pieces: Sequence[Fact], *, now: datetime, title: str) -> None:
+    """Draw pieces into a file."""
     try:
-        file.write_text(draw(pieces, now=datetime.now(UTC), title=title), encoding="utf-8")
+        file.write_text(draw(pieces, now=now, title=title), encoding="utf-8")
     except OSError as exc:
         fail(f"{file} cannot be written: {exc.strerror}")
+
+
+def _draw(file: Path | None, pieces: Sequence[Fact], title: str, *, quiet: bool) -> None:
+    if file is None:
+        return
+    write_picture(file, pieces, now=datetime.now(UTC), title=title)
     if not quiet:
         output().print(f"drawn in {file}", markup=False, soft_wrap=True)
 

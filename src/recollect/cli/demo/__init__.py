@@ -7,16 +7,19 @@ the demo needs no model: `benchmarks/demo_vectors.py` makes them.
 import json
 from collections.abc import Sequence
 from dataclasses import dataclass
+from datetime import datetime
 from importlib.resources import files
 from time import perf_counter
 from typing import TYPE_CHECKING, Any
 
 from ...connect import open_memory
 from ...embedders import FunctionEmbedder
-from ...types import Recollection
+from ...memory import Memory
+from ...types import EpisodeDraft, Recollection
 from ..chats import Chat, parse_chats
 from ..ingesting import ingest
 from ..running import DEADLINE, Bar
+from .story import PREDICATES, STORY, Beliefs, StoryClock, ask, believe, fact_texts
 
 if TYPE_CHECKING:
     from ...stores import Vectors
@@ -48,7 +51,7 @@ class Demo:
     """What the package brings.
 
     Attributes:
-        embedder: knows the texts of the conversation and of the questions, and no others.
+        embedder: knows the texts of the conversation, of the questions and of the facts, and no others.
     """
 
     chat: Chat
@@ -91,6 +94,7 @@ class Demonstration:
 
     chat: Chat
     answers: tuple[Answer, ...]
+    beliefs: Beliefs
     new: int
     opening: float
     remembering: float
@@ -105,35 +109,66 @@ def load_demo() -> Demo:
 
 
 async def perform(postgres: str, demo: Demo, bar: Bar) -> Demonstration:
-    """Remember the conversation, then ask.
+    """Remember the conversation, and what it says to be true; then ask.
 
     Args:
         postgres: where to keep it; a conversation that is there already is not stored twice.
         demo: from `load_demo`.
         bar: shows how far it got.
     """
-    chat = demo.chat
+    chat, clock = demo.chat, StoryClock(_said_at(demo.chat.drafts[0]))
     begun = perf_counter()
     async with open_memory(
-        postgres=postgres, embedder=demo.embedder, migrate="auto", deadline=DEADLINE
+        postgres=postgres,
+        embedder=demo.embedder,
+        predicates=PREDICATES,
+        migrate="auto",
+        deadline=DEADLINE,
+        clock=clock,
     ) as memory:
         opened = perf_counter()
         bar.begin("Remembering", of="exchanges", total=len(chat.drafts))
-        user = memory.user(chat.user)
-        stored = await ingest(user, chat.drafts, advance=bar.advance, batch=10)
+        new = await _remember(memory, chat, clock, bar)
         remembered = perf_counter()
+        user = memory.user(chat.user)
         answers = [
             Answer(question, await user.recall(question.text, limit=1_000)) for question in demo.questions
         ]
         recalled = perf_counter()
+        beliefs = await ask(memory, at=clock.now)
     return Demonstration(
         chat=chat,
         answers=tuple(answers),
-        new=stored.new,
+        beliefs=beliefs,
+        new=new,
         opening=opened - begun,
         remembering=remembered - opened,
         recalling=recalled - remembered,
     )
+
+
+async def _remember(memory: Memory, chat: Chat, clock: StoryClock, bar: Bar) -> int:
+    """Remember one session after the other, each at its own time; return how many exchanges are new."""
+    user, new, known = memory.user(chat.user), 0, dict[str, str]()
+    for session, drafts in _sessions(chat).items():
+        clock.now = _said_at(drafts[-1])
+        new += (await ingest(user, drafts, advance=bar.advance, batch=10)).new
+        for statement in STORY:
+            if statement.session == session:
+                await believe(memory, statement, drafts[statement.exchange].id or "", known)
+    return new
+
+
+def _sessions(chat: Chat) -> dict[str | None, list[EpisodeDraft]]:
+    sessions: dict[str | None, list[EpisodeDraft]] = {}
+    for draft in chat.drafts:
+        sessions.setdefault(draft.session_id, []).append(draft)
+    return sessions
+
+
+def _said_at(draft: EpisodeDraft) -> datetime:
+    assert draft.occurred_at is not None  # noqa: S101 - all of this conversation say when
+    return draft.occurred_at
 
 
 def _score(hit: Recollection, signal: str) -> float:
@@ -147,12 +182,10 @@ def _text(name: str) -> str:
 
 def _questions(chat: Chat) -> tuple[Question, ...]:
     """Return the questions with the ids that the conversation's episodes get."""
-    sessions: dict[str | None, list[str]] = {}
-    for draft in chat.drafts:
-        sessions.setdefault(draft.session_id, []).append(draft.id or "")
+    sessions = _sessions(chat)
 
     def ids(places: list[tuple[str, int]]) -> tuple[str, ...]:
-        return tuple(sessions[session][exchange] for session, exchange in places)
+        return tuple(sessions[session][exchange].id or "" for session, exchange in places)
 
     found: list[dict[str, Any]] = json.loads(_text("questions.json"))
     return tuple(
@@ -167,11 +200,14 @@ def _embedder(chat: Chat, questions: Sequence[Question]) -> FunctionEmbedder:
     import numpy as np
 
     with (files("recollect.cli.demo") / "vectors.npz").open("rb") as stream, np.load(stream) as arrays:
-        exchanges, asked = (arrays[name].astype(np.float32) for name in ("exchanges", "questions"))
+        exchanges, asked, facts = (
+            arrays[name].astype(np.float32) for name in ("exchanges", "questions", "facts")
+        )
     vectors: dict[str, Vectors] = {}
     texts = (f"{draft.input}\n{draft.output}" for draft in chat.drafts)
     vectors.update(zip(texts, exchanges, strict=True))
     vectors.update(zip((question.text for question in questions), asked, strict=True))
+    vectors.update(zip(fact_texts(), facts, strict=True))
     return FunctionEmbedder(
         lambda wanted: np.stack([vectors[text] for text in wanted]),
         model=MODEL,

@@ -1,6 +1,7 @@
 """What the demo did, for people and for scripts."""
 
 import shlex
+from pathlib import Path
 from typing import Any
 
 from rich.console import Console
@@ -9,15 +10,20 @@ from rich.rule import Rule
 from rich.table import Table
 from rich.text import Text
 
+from ..._analysis import analyze
 from ...types import Recollection
-from ..display import SIGNALS, Card, Scale, show_cards
+from ..display import SIGNALS, Card, Scale, day, show_cards
+from ..excerpts import excerpt
+from ..tables import show_timeline
 from . import Answer, Demonstration, Question
+from .story import THEN, USER
 
 SNIPPET = """\
 async with open_memory(postgres="embedded:./data") as memory:
     alice = memory.user("alice")
     await alice.remember("I moved to Lisbon", "How is it?", session_id="s1")
-    hits = await alice.recall("where does she live?")"""
+    hits = await alice.recall("where does she live?")
+    await alice.facts.add("alice", "lives_in", "Lisbon")"""
 
 
 def show_introduction(console: Console, done: Demonstration) -> None:
@@ -73,6 +79,39 @@ def show_summary(console: Console, done: Demonstration) -> None:
     console.print()
 
 
+def show_facts(console: Console, done: Demonstration, *, drawn_in: Path | None) -> None:
+    """Print what is true and when, and what was believed before."""
+    beliefs = done.beliefs
+    title = Text("True from when, and believed since when", style="bold")
+    console.print(Rule(title, align="left", style="dim"))
+    console.print(
+        f"{beliefs.statements} statements, taken from the conversation by hand; your agent would do it. They "
+        "were learned when they were said: the new job before it began, the move after it was done, and the "
+        "wedding with a wrong date at first."
+    )
+    console.print()
+    show_timeline(console, USER, beliefs.timelines, now=beliefs.at)
+    console.print()
+    (said,) = beliefs.why.episodes
+    why = excerpt(said.input, frozenset(analyze(str(beliefs.now.object))), limit=console.width - 26)
+    table = Table.grid(padding=(0, 2, 0, 0))
+    rows = (
+        (f"known_at={day(THEN)}", str(beliefs.then.object), "yellow"),
+        (f"now, {day(beliefs.at)}", str(beliefs.now.object), "bold green"),
+        (f"why, {day(said.occurred_at)}", why.text, ""),
+    )
+    for name, value, style in rows:
+        table.add_row(Text(f"    {name}", style="dim"), Text(value, style=style))
+    console.print(Text("On which day is Ines's wedding?", style="bold"))
+    console.print(table)
+    console.print()
+    if drawn_in is None:
+        console.print("Both times as a picture: recollect demo --svg facts.svg", markup=False)
+    else:
+        console.print(Text(f"Both times as a picture: {drawn_in}"), soft_wrap=True)
+    console.print()
+
+
 def show_closing(console: Console, done: Demonstration, *, kept_at: str | None) -> None:
     """Say what was shown, and what to try next."""
     both = [str(number) for number, answer in enumerate(done.answers, start=1) if _has_both(answer)]
@@ -87,6 +126,7 @@ def show_closing(console: Console, done: Demonstration, *, kept_at: str | None) 
             console,
             f'recollect recall "Who repairs accordions?" --user mara --postgres {shlex.quote(kept_at)}',
         )
+        _show_command(console, f"recollect facts timeline mara --user mara --postgres {shlex.quote(kept_at)}")
     _show_command(console, "recollect import chat.json --user alice")
     _show_command(console, 'recollect recall "Where does she live?" --user alice')
     console.print()
@@ -115,6 +155,16 @@ def document(done: Demonstration) -> dict[str, Any]:
             "opening": round(done.opening, 3),
             "remembering": round(done.remembering, 3),
             "recalling": round(done.recalling, 3),
+        },
+        "facts": {
+            "statements": done.beliefs.statements,
+            "timelines": {
+                name: [span.model_dump(mode="json") for span in spans]
+                for name, spans in done.beliefs.timelines.items()
+            },
+            "then": done.beliefs.then.model_dump(mode="json"),
+            "now": done.beliefs.now.model_dump(mode="json"),
+            "why": done.beliefs.why.model_dump(mode="json"),
         },
         "questions": [
             {
