@@ -78,6 +78,23 @@ def types(session: nox.Session) -> None:
 
 
 @nox.session(python=PRESENT)
+def faults(session: nox.Session) -> None:
+    """Plant faults in copies of the package: a test has to notice each; `-- WORDS` for some of them."""
+    session.install("-e", ".[cli,embedded]", *groups("test"))
+    session.run("python", "tests/plant_faults.py", *session.posargs)
+
+
+@nox.session(python=PRESENT)
+def machine(session: nox.Session) -> None:
+    """Live 50,000 random lives of facts in process, and 5,000 in both stores; takes hours."""
+    session.install(".[cli,embedded]", *groups("test"))
+    lives = {"RECOLLECT_TEST_LIVES": "50000"}
+    session.run(
+        "python", "-m", "pytest", "tests/properties/test_fact_machine.py", *session.posargs, env=lives
+    )
+
+
+@nox.session(python=PRESENT)
 def bench(session: nox.Session) -> None:
     """Run the benchmarks that need no data of others; `-- NAME` for one of them."""
     session.install(".[cli,embedded]", *groups("bench"))

@@ -1,0 +1,327 @@
+"""Faults that the tests of facts have to notice: where, what it says, and what it says with the fault."""
+
+from dataclasses import dataclass
+
+ALGEBRA = "tests/properties/test_timeline.py tests/properties/test_timeline_cases.py"
+REPETITION = "tests/properties/test_repetition.py"
+MACHINE = "tests/properties/test_fact_machine.py -k in_process"
+BOTH = "tests/properties/test_fact_machine.py -k both_stores"
+
+
+@dataclass(frozen=True)
+class Fault:
+    """A text that occurs once in a file of the package, and what to put in its place.
+
+    Attributes:
+        tests: arguments of pytest; at least one of these tests has to fail.
+    """
+
+    name: str
+    file: str
+    old: str
+    new: str
+    tests: str
+
+
+FAULTS = [
+    Fault(
+        "a claim does not cover its first instant",
+        "_timeline.py",
+        "self.claimed_from <= instant",
+        "self.claimed_from < instant",
+        ALGEBRA,
+    ),
+    Fault(
+        "a piece does not cover its first instant",
+        "_timeline.py",
+        "self.valid_from <= instant",
+        "self.valid_from < instant",
+        ALGEBRA,
+    ),
+    Fault(
+        "an end is part of what it ends",
+        "_timeline.py",
+        "end is None or instant < end",
+        "end is None or instant <= end",
+        ALGEBRA,
+    ),
+    Fault(
+        "a piece is still known after it was closed",
+        "_timeline.py",
+        "self.tx_to is None or tx < self.tx_to",
+        "self.tx_to is None or tx <= self.tx_to",
+        ALGEBRA,
+    ),
+    Fault(
+        "what only touches overlaps",
+        "_timeline.py",
+        "(end is None or self.valid_from < end) and",
+        "(end is None or self.valid_from <= end) and",
+        MACHINE,
+    ),
+    Fault(
+        "right remainder forgotten",
+        "_timeline.py",
+        "if end is not None and _before(end, piece.valid_to):",
+        "if end is None and _before(start, piece.valid_to):",
+        ALGEBRA,
+    ),
+    Fault(
+        "left remainder forgotten",
+        "_timeline.py",
+        "    if piece.valid_from < start:",
+        "    if False:",
+        ALGEBRA,
+    ),
+    Fault(
+        "remainder given the new record's lineage",
+        "_timeline.py",
+        "result.extend(_without(piece, start, end))",
+        "result.extend(replace(each, assertion=new) for each in _without(piece, start, end))",
+        ALGEBRA,
+    ),
+    Fault(
+        "onset rule ignored",
+        "_timeline.py",
+        "if new.onset and piece.assertion.claimed_from > start:",
+        "if False:",
+        ALGEBRA,
+    ),
+    Fault(
+        "onset rule compared with the piece's beginning",
+        "_timeline.py",
+        "if new.onset and piece.assertion.claimed_from > start:",
+        "if new.onset and piece.valid_from > start:",
+        ALGEBRA,
+    ),
+    Fault(
+        "onset rule keeps what starts together",
+        "_timeline.py",
+        "if new.onset and piece.assertion.claimed_from > start:",
+        "if new.onset and piece.assertion.claimed_from >= start:",
+        ALGEBRA,
+    ),
+    Fault(
+        "onset rule for what is bounded",
+        "_timeline.py",
+        "if new.onset and piece.assertion.claimed_from > start:",
+        "if piece.assertion.claimed_from > start:",
+        ALGEBRA,
+    ),
+    Fault(
+        "void dropped",
+        "_timeline.py",
+        """        if each.op != "retract":
+            pieces = _with""",
+        """        if each.op == "assert":
+            pieces = _with""",
+        ALGEBRA,
+    ),
+    Fault(
+        "retraction not undone by its own retraction",
+        "_timeline.py",
+        "        if each.id in hidden:",
+        "        if each.id in hidden and each.ref is None:",
+        ALGEBRA,
+    ),
+    Fault(
+        "visible() read forwards",
+        "_timeline.py",
+        "for each in reversed(log):",
+        "for each in [*log][::1]:",
+        ALGEBRA,
+    ),
+    Fault(
+        "closed pieces forgotten",
+        "_timeline.py",
+        "        closed.extend(step.closed)\n        current = now",
+        "        current = now",
+        ALGEBRA,
+    ),
+    Fault(
+        "a branch covers every slot",
+        "_timeline.py",
+        "if above.assertion.place[1:] == piece.assertion.place[1:]:",
+        "if above.assertion.place[1:3] == piece.assertion.place[1:3]:",
+        ALGEBRA,
+    ),
+    Fault(
+        "voids count as support",
+        "_timeline.py",
+        'if each.op == "assert" and each.object == object',
+        "if each.object == object",
+        ALGEBRA,
+    ),
+    Fault(
+        "repeated, whatever the sources",
+        "_repetition.py",
+        "            and set(new.sources) <= set(old.sources)\n",
+        "",
+        REPETITION,
+    ),
+    Fault(
+        "repeated without a source after one with",
+        "_repetition.py",
+        "            and bool(old.sources) == bool(new.sources)\n",
+        "",
+        REPETITION,
+    ),
+    Fault(
+        "repeated after something else took ground",
+        "_repetition.py",
+        "return None if any(_takes_ground(each, new) for each in shown[i + 1 :]) else old",
+        "return old",
+        REPETITION,
+    ),
+    Fault(
+        "repeated after a wider claim of the same lost ground",
+        "_repetition.py",
+        "(other.op, other.object, other.claimed_from) == (new.op, new.object, new.claimed_from)",
+        "(other.op, other.object) == (new.op, new.object)",
+        REPETITION,
+    ),
+    Fault(
+        "erased sources stay named",
+        "_repetition.py",
+        "same = replace(each, sources=left,",
+        "same = replace(each, sources=each.sources,",
+        REPETITION,
+    ),
+    Fault(
+        "retractions of what is erased stay",
+        "_repetition.py",
+        "            or each.ref in gone\n",
+        "",
+        REPETITION,
+    ),
+    Fault(
+        "stored for the sake of what is erased",
+        "_repetition.py",
+        '(each.op != "retract" and each.id not in retracted and repeated(kept, same) is not None)',
+        "False",
+        REPETITION,
+    ),
+    Fault(
+        "the wall clock for the tenant's",
+        "_draft.py",
+        "self.at = max(state.now, state.at + MICROSECOND)",
+        "self.at = state.now",
+        MACHINE,
+    ),
+    Fault(
+        "rollback without the conflict check",
+        "_draft.py",
+        "if self._disturbed(place, first, chosen, operation.session_id):",
+        "if False:",
+        MACHINE,
+    ),
+    Fault(
+        "rollback in the order it was done",
+        "_draft.py",
+        "undone.sort(key=lambda each: (each.tx, each.seq), reverse=True)",
+        "undone.sort(key=lambda each: (each.tx, each.seq))",
+        MACHINE,
+    ),
+    Fault("immutable unchecked", "_ledger.py", "        draft.check()\n", "", MACHINE),
+    Fault(
+        "a correction hides nothing",
+        "_draft.py",
+        "        if operation.correct:\n",
+        "        if False:\n",
+        MACHINE,
+    ),
+    Fault(
+        "what is not held is replaced",
+        "_draft.py",
+        'if old.op != "assert" or not held or outdated:',
+        'if old.op != "assert":',
+        MACHINE,
+    ),
+    Fault(
+        "promoted and still staged",
+        "_draft.py",
+        "            self._retract(derived(operation.id, 2 * i), each)\n            copy =",
+        "            copy =",
+        MACHINE,
+    ),
+    Fault(
+        "what was erased comes back",
+        "_draft.py",
+        "if source in self._state.erased:",
+        "if False:",
+        MACHINE,
+    ),
+    Fault(
+        "a void may end before it begins",
+        "_draft.py",
+        "if claim.end is not None and claim.end <= start:",
+        "if False:",
+        "tests/properties/test_drafts.py",
+    ),
+    Fault(
+        "a key is good for any content", "_ledger.py", "if content != change.digest:", "if False:", MACHINE
+    ),
+    Fault(
+        "slot without branch",
+        "_timeline.py",
+        "return self.branch, self.subject,",
+        'return "", self.subject,',
+        MACHINE,
+    ),
+    Fault(
+        "tenants share what they own, in process",
+        "inprocess/_tables.py",
+        "-> TenantTable | None:\n        return self._by_tenant.get(tenant)",
+        "-> TenantTable | None:\n        return next(iter(self), None)",
+        MACHINE,
+    ),
+    Fault(
+        "erased without folding again",
+        "inprocess/_revision.py",
+        "SlotTable(log, await replayed(log, pace))",
+        "SlotTable(log, [p for s in slots.values() for p in s.pieces if p.assertion in log])",
+        MACHINE,
+    ),
+    Fault(
+        "closed pieces not written, in process",
+        "inprocess/_fact_tables.py",
+        "            self.slots[piece.assertion.place].close(piece)\n",
+        "            pass\n",
+        MACHINE,
+    ),
+    Fault(
+        "slot read without tenant, in PostgreSQL",
+        "postgres/sql/facts.sql",
+        "where tenant = $1 and subject = given.subject and predicate = given.predicate",
+        "where subject = given.subject and predicate = given.predicate",
+        BOTH,
+    ),
+    Fault(
+        "slot read without branch, in PostgreSQL",
+        "postgres/sql/facts.sql",
+        "    and branch = given.branch and slot = given.slot\n",
+        "    and slot = given.slot\n",
+        BOTH,
+    ),
+    Fault(
+        "support without tenant, in PostgreSQL",
+        "postgres/sql/facts.sql",
+        "where s.tenant = $1 and s.subject = f.subject",
+        "where s.subject = f.subject",
+        BOTH,
+    ),
+    Fault(
+        "closed pieces not written, in PostgreSQL",
+        "postgres/sql/facts.sql",
+        "        tx_to = given.tx_to, superseded_at",
+        "        tx_to = f.tx_to, superseded_at",
+        BOTH,
+    ),
+    Fault(
+        "the database's clock for the tenant's",
+        "postgres/sql/facts.sql",
+        "update {schema}.tenant set tx = $2, at = $3 where tenant = $1",
+        "update {schema}.tenant set tx = $2, at = now() + 0 * ($3 - now()) where tenant = $1",
+        BOTH,
+    ),
+]
