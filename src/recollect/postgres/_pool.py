@@ -25,7 +25,7 @@ set local plan_cache_mode = force_generic_plan;
 set local enable_hashjoin = off;
 set local enable_mergejoin = off;
 """
-"""For statements that look rows up by their keys: planning one each time would take longer than running it."""
+"""For statements that look rows up by key: planning one each time would take longer than running it."""
 
 GRACE = 0.3
 """Seconds a finaliser (rollback, release, close) may outlive a cancellation; then the connection is cut."""
