@@ -82,13 +82,14 @@ class Draft:
         self.tx = state.tx + 1
         self.at = max(state.now, state.at + MICROSECOND)
         self.new: list[Assertion] = []
+        self._of: dict[Slot, list[Assertion]] = {}
         self.noted: list[list[tuple[Assertion, bool]]] = []
         self.undone: list[int] = []
         self._state = state
 
     def of(self, place: Slot) -> list[Assertion]:
         """Return what is new in a slot."""
-        return [each for each in self.new if each.place == place]
+        return self._of.get(place, [])
 
     def log(self, place: Slot) -> list[Assertion]:
         """Return the log of a slot with what is new."""
@@ -103,10 +104,9 @@ class Draft:
 
     def steps(self) -> dict[Slot, Step]:
         """Return what the change does to the projection of each slot."""
-        places = dict.fromkeys(each.place for each in self.new)
         return {
-            place: advance(self._state.pieces.get(place, []), self._state.logs.get(place, []), self.of(place))
-            for place in places
+            place: advance(self._state.pieces.get(place, []), self._state.logs.get(place, []), new)
+            for place, new in self._of.items()
         }
 
     def add(self, operation: Operation) -> None:
@@ -134,7 +134,7 @@ class Draft:
         Raises:
             FactConflict: one would have.
         """
-        for place in dict.fromkeys(each.place for each in self.new):
+        for place in self._of:
             if not self._rule(place[2]).immutable:
                 continue
             shown = [each for at in {place, (MAIN, *place[1:])} for each in visible(self.log(at))]
@@ -187,9 +187,8 @@ class Draft:
 
     def _held(self, subject: str, predicate: str, start: datetime, claim: Claim) -> Iterable[str]:
         """Return the objects that are true where a void begins, or anywhere that a bounded one covers."""
-        places = dict.fromkeys([*self._state.pieces, *(each.place for each in self.new)])
         held: dict[str, tuple[int, int]] = {}
-        for place in places:
+        for place in dict.fromkeys([*self._state.pieces, *self._of]):
             for piece in self.current(place) if place[:3] == (MAIN, subject, predicate) else ():
                 said = piece.assertion
                 meets = piece.covers(start) if claim.onset else piece.overlaps(start, claim.end)
@@ -283,10 +282,9 @@ class Draft:
 
     def _staged(self, session_id: str) -> list[Assertion]:
         """Return what is visible in the branch of a session, in order."""
-        places = dict.fromkeys([*self._state.logs, *(each.place for each in self.new)])
         staged = [
             each
-            for place in places
+            for place in dict.fromkeys([*self._state.logs, *self._of])
             if place[0] == session_id
             for each in visible(self.log(place))
             if each.op != "retract"
@@ -328,8 +326,10 @@ class Draft:
         self.noted[-1].append((assertion, changed))
 
     def _add(self, assertion: Assertion) -> Assertion:
-        self.new.append(replace(assertion, seq=len(self.new)))
-        return self.new[-1]
+        new = replace(assertion, seq=len(self.new))
+        self.new.append(new)
+        self._of.setdefault(new.place, []).append(new)
+        return new
 
     def _stored(self, assertion: Assertion) -> tuple[Assertion, bool]:
         """Add an assertion, unless it says nothing new; return it or what says it already."""

@@ -129,6 +129,7 @@ class Ledger:
     def __init__(self, state: State) -> None:
         self.state = state
         self.written = Written(state.tx, state.at)
+        self._fresh: dict[tuple[str, datetime, int], int] = {}
 
     def apply(self, change: Change) -> Committed | RecollectError:
         """Apply a change, or return why it is refused; then nothing has changed."""
@@ -212,15 +213,13 @@ class Ledger:
             now_shown = {each.id for each in visible(log)}
             new = {each.id for each in draft.of(place)}
             written.hidden.extend((id, draft.tx) for id in sorted((shown | new) ^ now_shown))
-            fresh = {
-                (each.assertion.id, each.valid_from, each.tx_from): i for i, each in enumerate(written.opened)
-            }
             for piece in step.closed:
-                at = fresh.get((piece.assertion.id, piece.valid_from, piece.tx_from))
+                at = self._fresh.get(_key(piece))
                 if at is None:
                     written.closed.append(piece)
                 else:  # opened by an earlier change of this batch
                     written.opened[at] = piece
+            self._fresh.update((_key(piece), i) for i, piece in enumerate(step.opened, len(written.opened)))
             written.opened.extend(step.opened)
             state.pieces[place] = after(state.pieces.get(place, []), step)
         self.state.by_id.update((each.id, each) for each in draft.new)
@@ -233,6 +232,10 @@ class Ledger:
             state.undoable.setdefault(draft.change.session_id, []).insert(0, draft.tx)
         state.keys[digest(draft.change.key)] = (draft.tx, draft.change.digest)
         state.tx, state.at = written.tx, written.at = draft.tx, draft.at
+
+
+def _key(piece: Piece) -> tuple[str, datetime, int]:
+    return piece.assertion.id, piece.valid_from, piece.tx_from
 
 
 def _drafted(state: State, change: Change) -> Draft:

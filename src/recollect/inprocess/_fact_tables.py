@@ -284,10 +284,8 @@ class FactTable:
         for way in _ways(old):
             if not self._ways.get(way, True):
                 del self._ways[way]
-        if old.object is not None:
-            same = self._ways.get(("object", old.object), {})
-            if not any(place[1:3] == (old.subject, old.predicate) for place in same):
-                self.texts.drop(text_digest(old.subject, old.predicate, old.object))
+        if old.object is not None and not self._ways.get(_said(old, old.object)):
+            self.texts.drop(text_digest(old.subject, old.predicate, old.object))
 
     def _enter(self, header: Journaled) -> None:
         self.headers.append(header)
@@ -302,5 +300,11 @@ def _ways(assertion: Assertion) -> Iterator[Way]:
     yield "both", assertion.subject, assertion.predicate
     if assertion.object is not None:
         yield "object", assertion.object
+        if assertion.op == "assert":
+            yield _said(assertion, assertion.object)
     for source in assertion.sources:
         yield "source", source
+
+
+def _said(assertion: Assertion, object: str) -> Way:
+    return "said", assertion.subject, assertion.predicate, object

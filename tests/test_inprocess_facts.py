@@ -1,0 +1,80 @@
+"""Long reads in process let other tasks run, and answer as of the moment they began at."""
+
+from uuid import uuid4
+
+import anyio
+
+from recollect import Tenant
+from recollect.inprocess import InProcessArchive
+from recollect.stores.changes import Assert, Change, Claim, Retract, Rule
+from recollect.stores.facts import FactFilter
+from recollect.testing import Clock
+
+N = 4_000
+
+
+async def _commit(archive: InProcessArchive, tenant: Tenant, *operations: Assert | Retract) -> None:
+    key = str(uuid4())
+    (outcome,) = await archive.facts.commit([Change(tenant, key, key.encode(), "add", operations)])
+    assert not isinstance(outcome, Exception)
+
+
+async def _filled(clock: Clock) -> tuple[InProcessArchive, Tenant, list[Assert]]:
+    archive, tenant = InProcessArchive(clock=clock), Tenant("long", None)
+    claim = Claim(clock.now, None, onset=True)
+    said = [Assert(f"f{i}", f"s{i}", "is", '"there"', claim) for i in range(N)]
+    await _commit(archive, tenant, *said)
+    return archive, tenant, said
+
+
+async def test_a_long_read_is_not_disturbed_by_what_is_written_meanwhile(
+    anyio_backend: object, clock: Clock
+) -> None:
+    archive, tenant, said = await _filled(clock)
+    filter = FactFilter(now=clock.now, during=(None, None))
+    answers, done = [], anyio.Event()
+
+    async def read() -> None:
+        answers.append(await archive.facts.find(tenant, filter, after=None, limit=2 * N))
+        answers.append(((await archive.facts.candidates(tenant, filter, None)).facts, None))
+        done.set()
+
+    written = 0
+    async with anyio.create_task_group() as tasks:
+        tasks.start_soon(read)
+        while not done.is_set():
+            await _commit(archive, tenant, Retract(str(uuid4()), said[-1 - written].id))
+            written += not done.is_set()
+    (found, basis), (candidates, _) = answers
+    assert written > 5
+    assert 1 <= basis < 1 + written
+    then, _ = await archive.facts.find(
+        tenant, FactFilter(now=clock.now, during=(None, None), known=basis), after=None, limit=2 * N
+    )
+    assert [fact.position for fact in found] == [fact.position for fact in then]
+    assert len(found) == N - (basis - 1)
+    assert N - written <= len(candidates) < N
+
+
+async def test_a_long_read_answers_as_before_an_erasure_that_overtakes_it(
+    anyio_backend: object, clock: Clock
+) -> None:
+    archive, tenant, _ = await _filled(clock)
+    started = anyio.Event()
+    counts: list[int] = []
+
+    async def read() -> None:
+        started.set()
+        counts.append(await archive.facts.count(tenant, clock.now))
+
+    async def adopt() -> None:
+        await started.wait()
+        # Takes every slot of the predicate apart, and puts others in their place.
+        await archive.adopt_predicates({"is": Rule("one")}, replace=True)
+
+    async with anyio.create_task_group() as tasks:
+        tasks.start_soon(read)
+        tasks.start_soon(adopt)
+    assert counts == [N]
+    assert await archive.facts.count(tenant, clock.now) == N
+    assert await archive.facts.verify(tenant) == 0
