@@ -77,7 +77,7 @@ def test_a_timeline_can_be_asked_as_it_was_believed(facts, home, moved):
         (_, paris) = rows(facts("timeline", "alice", home, "--known-at", point))
         assert paris[:3] == ["1 Jan 2020", "…", "Paris"]
     assert len(rows(facts("timeline", "alice", home, "--known-at", str(second)))) == 3
-    assert "nothing is known of alice" in facts("timeline", "alice", "--known-at", "0").stdout
+    assert "nothing is known of alice" in facts("timeline", "alice", home, "--known-at", "0").stdout
 
 
 def test_without_a_predicate_every_one_that_is_believed_is_shown(facts, home, moved):

@@ -22,6 +22,7 @@ from .properties.histories import day, during, logs, retraction, since
 
 SVG = "{http://www.w3.org/2000/svg}"
 NOW = day(100)
+Name = tuple[str, str]
 XML_TEXT = st.text(st.characters(exclude_categories=("Cs",)), max_size=30)
 
 
@@ -34,18 +35,27 @@ def drawn(facts: Sequence[Fact], *, title: str = "ann") -> ET.Element:
     return ET.fromstring(draw(facts, now=NOW, title=title))
 
 
-def panels(root: ET.Element) -> list[dict[str, tuple[float, float, float, float]]]:
-    """Return, for each panel, where its pieces are: left, right, top, bottom, by version."""
+def name_of(fact: Fact) -> Name:
+    return str(fact.tx_from), fact.valid_from.isoformat()
+
+
+def named(root: ET.Element) -> list[tuple[Name, ET.Element]]:
+    """Return the rectangles of pieces with what tells them apart within a panel."""
+    found = [rect for rect in root.iter(f"{SVG}rect") if "data-tx" in rect.attrib]
+    return [((rect.attrib["data-tx"], rect.attrib["data-from"]), rect) for rect in found]
+
+
+def panels(root: ET.Element) -> list[dict[Name, tuple[float, float, float, float]]]:
+    """Return, for each panel, where its pieces are: left, right, top, bottom."""
     return [
         {
-            rect.attrib["data-version"]: (
+            name: (
                 float(rect.attrib["x"]),
                 float(rect.attrib["x"]) + float(rect.attrib["width"]),
                 float(rect.attrib["y"]),
                 float(rect.attrib["y"]) + float(rect.attrib["height"]),
             )
-            for rect in group.iter(f"{SVG}rect")
-            if "data-version" in rect.attrib
+            for name, rect in named(group)
         }
         for group in root.iter(f"{SVG}g")
         if group.attrib.get("class") == "panel"
@@ -69,7 +79,7 @@ def marks(root: ET.Element) -> tuple[int, int]:
 def test_pieces_of_one_slot_never_overlap_and_none_is_missing(log):
     facts = pieces(log)
     (boxes,) = panels(drawn(facts)) or [{}]
-    assert boxes.keys() == {fact.version_id for fact in facts}
+    assert boxes.keys() == {name_of(fact) for fact in facts}
     for (left, right, top, bottom), (other_left, other_right, other_top, other_bottom) in combinations(
         boxes.values(), 2
     ):
@@ -90,7 +100,7 @@ def test_bounds_are_in_the_order_of_both_times_and_equal_ones_in_one_place(log):
     valid: list[tuple[datetime, float]] = []
     transactions: list[tuple[int, float]] = []
     for fact in facts:
-        left, right, top, bottom = boxes[fact.version_id]
+        left, right, top, bottom = boxes[name_of(fact)]
         assert left < right
         assert top < bottom
         valid += [(fact.valid_from, left)] + ([(fact.valid_to, right)] if fact.valid_to else [])
@@ -98,9 +108,9 @@ def test_bounds_are_in_the_order_of_both_times_and_equal_ones_in_one_place(log):
     for places in (valid, transactions):
         for (a, x), (b, y) in combinations(places, 2):
             assert (a < b) == (x < y - 0.005), (a, b, x, y)
-    ends = {boxes[fact.version_id][1] for fact in facts if fact.valid_to is None}
+    ends = {boxes[name_of(fact)][1] for fact in facts if fact.valid_to is None}
     assert all(max(x for _, x in valid) < end for end in ends)
-    held = {boxes[fact.version_id][2] for fact in facts if fact.tx_to is None}
+    held = {boxes[name_of(fact)][2] for fact in facts if fact.tx_to is None}
     assert len(held) <= 1
     assert all(top < min((-y for _, y in transactions), default=top + 1) for top in held)
 
@@ -123,30 +133,24 @@ def test_markup_in_a_value_is_shown_as_it_is():
 def test_what_has_ended_is_hatched_and_says_so():
     facts = pieces([since(1, "Rome", 0), since(2, None, 10, op="void")])
     root = drawn(facts)
-    fills = {
-        rect.attrib["data-version"]: rect.attrib["fill"]
-        for rect in root.iter(f"{SVG}rect")
-        if "data-version" in rect.attrib
-    }
+    fills = {name: rect.attrib["fill"] for name, rect in named(root)}
     void = next(fact for fact in facts if fact.void)
-    assert [version for version, fill in fills.items() if fill == "url(#nothing)"] == [void.version_id]
+    assert [name for name, fill in fills.items() if fill == "url(#nothing)"] == [name_of(void)]
     assert texts(root).count(NOTHING) == 2  # in its place, and in the legend
 
 
 def test_equal_values_have_one_colour_and_others_another():
     root = drawn(pieces([during(1, "Rome", 0, 5), during(2, "Oslo", 5, 9), during(3, "Rome", 9, 12)]))
-    first, second, third = (
-        rect.attrib["fill"] for rect in root.iter(f"{SVG}rect") if "data-version" in rect.attrib
-    )
+    first, second, third = (rect.attrib["fill"] for _, rect in named(root))
     assert first == third != second
 
 
 def test_what_is_not_believed_any_more_is_paler():
     facts = pieces([since(1, "Paris", 0), since(2, "Rome", 10)])
-    held = {fact.version_id: fact.tx_to is None for fact in facts}
-    for rect in drawn(facts).iter(f"{SVG}rect"):
-        if version := rect.attrib.get("data-version"):
-            assert (rect.attrib["fill-opacity"] == "1") is held[version]
+    held = {name_of(fact): fact.tx_to is None for fact in facts}
+    found = {name: rect.attrib["fill-opacity"] == "1" for name, rect in named(drawn(facts))}
+    assert found == held
+    assert set(held.values()) == {True, False}
 
 
 def test_an_update_is_told_from_a_correction():

@@ -140,7 +140,7 @@ def _draw_box(
         piece, "rect",
         x=box.left, y=box.top, width=round(box.right - box.left, 2), height=round(box.bottom - box.top, 2),
         fill=VOID if fact.void else colours[key_of(fact)], fill_opacity=1 if held else 0.4,
-        stroke=PAPER, stroke_width=1.5, data_version=fact.version_id,
+        stroke=PAPER, stroke_width=1.5, data_tx=fact.tx_from, data_from=fact.valid_from.isoformat(),
     )  # fmt: skip
     height = box.bottom - box.top - (8 if held else 0)  # the top of what is held fades
     size = 13 if height >= 18 else 10
