@@ -1,0 +1,172 @@
+"""The documents: their snippets run and print what they say, and their picture is of what they did.
+
+`python -m tests.test_docs` draws the picture again.
+"""
+
+import ast
+import re
+from collections.abc import Callable
+from contextlib import AsyncExitStack, redirect_stdout
+from datetime import UTC, datetime
+from functools import partial
+from io import StringIO
+from pathlib import Path
+from textwrap import dedent
+from typing import Any
+
+import anyio
+import pytest
+
+import recollect
+from recollect import FOREVER, Predicate
+from recollect.cli.picture import draw
+from recollect.facts import Facts
+from recollect.testing import Clock
+from recollect.types import Fact
+
+ROOT = Path(__file__).parents[1]
+PAGE = (ROOT / "docs" / "facts.md").read_text(encoding="utf-8")
+PICTURE = ROOT / "docs" / "two-times.svg"
+SNIPPET = re.compile(r"<!-- on (\S+) -->\n```python\n(.*?)```", re.DOTALL)
+LAST_DRAWN = "2024-07-01"
+LIVES_IN = Predicate("lives_in", cardinality="one")
+
+
+def evening(text: str) -> datetime:
+    return datetime.fromisoformat(f"{text}T20:00:00Z")
+
+
+async def run(code: str, names: dict[str, Any]) -> list[str]:
+    """Run a snippet, which may await; return what it prints."""
+    printed = StringIO()
+    with redirect_stdout(printed):
+        result = eval(compile(code, "facts.md", "exec", ast.PyCF_ALLOW_TOP_LEVEL_AWAIT), names)
+        if result is not None:
+            await result
+    return printed.getvalue().splitlines()
+
+
+def kept_open(code: str) -> str:
+    """Return a snippet whose memory stays open for those that follow, on a clock of ours."""
+    before, opening, block = code.partition("async with open_memory(")
+    if not opening:
+        return code
+    arguments, _, body = block.partition(") as memory:\n")
+    opened = f"memory = await stack.enter_async_context(open_memory({arguments}, clock=clock))\n"
+    return before + opened + dedent(body)
+
+
+async def told() -> tuple[list[tuple[list[str], list[str]]], tuple[Fact, ...]]:
+    """Run the page; return what each snippet prints and should, and what was believed until the picture."""
+    clock, outputs, pieces = Clock(), [], ()
+    async with AsyncExitStack() as stack:
+        names: dict[str, Any] = {"stack": stack, "clock": clock}
+        for day, code in SNIPPET.findall(PAGE):
+            clock.now = evening(day)
+            printed = await run(kept_open(code), names)
+            outputs.append((printed, re.findall(r"^# -> (.*)$", code, re.MULTILINE)))
+            if day <= LAST_DRAWN:
+                pieces = await names["alice"].facts.history("alice", "lives_in")
+    return outputs, pieces
+
+
+def test_the_snippets_print_what_the_page_says():
+    outputs, _ = anyio.run(told)
+    assert len(outputs) == PAGE.count("```python") >= 5
+    for printed, expected in outputs:
+        assert printed == expected
+    assert sum(bool(expected) for _, expected in outputs) >= 5
+
+
+def picture() -> str:
+    _, pieces = anyio.run(told)
+    return draw(pieces, now=evening(LAST_DRAWN), title="Where Alice lives")
+
+
+def test_the_picture_is_of_what_the_page_did():
+    assert PICTURE.read_text(encoding="utf-8") == picture(), "python -m tests.test_docs draws it again"
+
+
+# The table of cases
+
+
+def month(text: str) -> datetime:
+    year, _, number = text.partition("-")
+    return datetime(int(year), int(number or 1), 1, tzinfo=UTC)
+
+
+def written(instant: datetime | None) -> str:
+    if instant is None:
+        return ""
+    return f"{instant.year}" if instant.month == 1 else f"{instant:%Y-%m}"
+
+
+async def retract(facts: Facts, city: str) -> None:
+    (fact,) = await facts.find("ann", "lives_in", city, valid_during=(None, None))
+    await facts.retract(fact.fact_id)
+
+
+CASES = re.findall(r"^\| (\w+ (?:since|from) .*?) \| (.*?) \|$", PAGE, re.MULTILINE)
+STATEMENTS: tuple[tuple[str, Callable[..., Any]], ...] = (
+    (
+        r"(?P<city>\w+) since (?P<start>\S+)",
+        lambda facts, city, start: facts.add("ann", "lives_in", city, valid_from=month(start)),
+    ),
+    (
+        r"(?P<city>\w+) from (?P<start>\S+) to (?P<end>\S+)",
+        lambda facts, city, start, end: facts.add(
+            "ann", "lives_in", city, valid_from=month(start), valid_to=month(end)
+        ),
+    ),
+    (
+        r"(?P<city>\w+) from (?P<start>\S+) for ever",
+        lambda facts, city, start: facts.add(
+            "ann", "lives_in", city, valid_from=month(start), valid_to=FOREVER
+        ),
+    ),
+    (r"ended in (?P<at>\S+)", lambda facts, at: facts.end("ann", "lives_in", at=month(at))),
+    (r"(?P<city>\w+) was wrong", retract),
+)
+
+
+async def timeline_after(said: str) -> str:
+    async with recollect.open_memory(predicates=[LIVES_IN], clock=Clock()) as memory:
+        facts = memory.user("ann").facts
+        for statement in said.split("; "):
+            (found,) = (
+                partial(work, facts, **match.groupdict())
+                for pattern, work in STATEMENTS
+                if (match := re.fullmatch(pattern, statement))
+            )
+            await found()
+        return ", ".join(
+            f"{span.facts[0].object if span.facts else 'nothing'} "
+            f"{written(span.valid_from)}–{written(span.valid_to)}"
+            for span in await facts.timeline("ann", "lives_in")
+        )
+    raise AssertionError
+
+
+def test_there_are_cases():
+    assert len(CASES) == 10
+
+
+@pytest.mark.parametrize(("said", "expected"), CASES, ids=[said for said, _ in CASES])
+def test_each_case_of_the_table_is_as_the_page_says(said: str, expected: str):
+    assert anyio.run(timeline_after, said) == expected
+
+
+# The front page
+
+
+def test_the_first_program_of_the_readme_runs():
+    code = re.search(r"```python\n(.*?)```", (ROOT / "README.md").read_text(encoding="utf-8"), re.DOTALL)
+    assert code is not None
+    printed = StringIO()
+    with redirect_stdout(printed):
+        exec(code.group(1), {})
+    assert "I moved to Lisbon last week" in printed.getvalue()
+
+
+if __name__ == "__main__":
+    PICTURE.write_text(picture(), encoding="utf-8")
