@@ -1,14 +1,27 @@
 """What one tenant does cannot be seen, counted or felt through another."""
 
 import random
+from collections.abc import Awaitable, Callable
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from recollect import Episode, EpisodeConflict, EpisodeDraft, Memory, Page, Recollection, UserMemory
+from recollect import (
+    Conflict,
+    Episode,
+    EpisodeConflict,
+    EpisodeDraft,
+    Memory,
+    NotFound,
+    Page,
+    Recollection,
+    UserMemory,
+)
 from recollect.testing import Clock
+
+from .facts import objects
 
 WORDS = ("lisbon", "train", "violin", "coffee", "march", "budget")
 SESSIONS = ("s", "t", None)
@@ -148,3 +161,125 @@ async def test_clock_of_a_tenant_is_its_own(memory: Memory, clock: Clock) -> Non
     assert (stored.seq, stored.recorded_at) == (1, clock.now)
     clock.now -= timedelta(days=1)
     assert (await memory.user("carol").remember("hello")).recorded_at == clock.now
+
+
+SUBJECTS = ("alice", "bob")
+_said = st.tuples(
+    st.just("add"), st.sampled_from(SUBJECTS), st.sampled_from(WORDS), st.booleans(), st.integers(2000, 2004)
+)
+_ended = st.tuples(st.just("end"), st.sampled_from(SUBJECTS), st.integers(2000, 2004))
+_undone = st.tuples(st.sampled_from(["retract", "correct", "promote", "rollback"]), st.integers(0, 3))
+CHANGES = st.lists(_said | _ended | _undone, min_size=1, max_size=8)
+
+
+async def _change(user: UserMemory, step: tuple[Any, ...], said: list[str], prefix: str = "") -> object:
+    """Change facts; return how many, or what was refused. Ids and keys are the same for every tenant."""
+    facts, key = user.at(session_id="s").facts, f"key {len(said)}"
+    try:
+        match step:
+            case ("add", subject, word, staged, year):
+                said.append(f"fact {len(said)}")
+                at = datetime(year, 1, 1, tzinfo=UTC)
+                return (
+                    await facts.add(
+                        subject, "likes", prefix + word, valid_from=at, staged=staged, id=said[-1], key=key
+                    )
+                ).tx_from
+            case ("end", subject, year):
+                return (await facts.end(subject, "likes", at=datetime(year, 1, 1, tzinfo=UTC))).void
+            case ("retract", i) if i < len(said):
+                return (await facts.retract(said[i])).changed
+            case ("correct", i) if i < len(said):
+                return (await facts.correct(said[i], object=f"{prefix}corrected")).replaces
+            case ("promote", _):
+                return await facts.promote_session()
+            case ("rollback", _):
+                return await facts.rollback()
+    except (NotFound, Conflict) as exc:
+        return type(exc).__name__
+
+
+async def _believed(user: UserMemory) -> list[object]:
+    """Everything that a tenant can ask of its facts, without ids that are random."""
+    random_ids = {"fact_id", "version_id", "superseded_by", "replaces", "retracts"}
+
+    def told(value: Any) -> Any:
+        if isinstance(value, dict):
+            return {name: told(each) for name, each in value.items() if name not in random_ids}
+        return [told(each) for each in value] if isinstance(value, list | tuple) else value
+
+    answers: list[Any] = []
+    for facts in (user.facts, user.at(session_id="s").facts):
+        answers += [
+            await facts.count(),
+            await facts.get("fact 0"),
+            await facts.find(valid_during=(None, None)),
+            await facts.find("alice", limit=2),
+            await facts.find(known_at=3, valid_at=START),
+            await facts.find(as_of=START + timedelta(seconds=4)),
+            await facts.related("alice"),
+            await facts.timeline("alice", "likes"),
+            await facts.history("bob", "likes"),
+            await facts.diff(1, 5),
+            await facts.changes(),
+            await facts.journal(),
+            await facts.why("fact 0"),
+        ]
+    answers += [await user.recall_facts(f"{a} {b}") for a in SUBJECTS for b in WORDS[:3]]
+    dumped: list[Any] = []
+    for each in answers:
+        if hasattr(each, "model_dump"):
+            dumped.append(told({**each.model_dump(), "cursor": None}))
+        elif isinstance(each, tuple):
+            dumped.append([told(item.model_dump()) for item in each])
+        else:
+            dumped.append(each)
+    return dumped
+
+
+@settings(max_examples=12)
+@given(hers=CHANGES, his=CHANGES, seed=st.integers(0, 2**32))
+async def test_facts_are_the_same_whether_another_tenant_exists_or_not(
+    memory: Memory, clock: Clock, hers, his, seed: int
+) -> None:
+    rng = random.Random(seed)
+    namespaces = [f"{rng.getrandbits(128):x}-{i}" for i in range(2)]
+    answers = []
+    for namespace, with_bob in zip(namespaces, (False, True), strict=True):
+        clock.now = START
+        alice, bob = (memory.user(name, namespace=namespace) for name in ("alice", "bob"))
+        rest, results, said, his_own = list(his), [], list[str](), list[str]()
+        for step in hers:
+            clock.advance(1)
+            if with_bob and rest:
+                await _change(bob, rest.pop(0), his_own, prefix=f"{SECRET} ")
+            results.append(await _change(alice, step, said))
+        for step in rest if with_bob else ():
+            await _change(bob, step, his_own, prefix=f"{SECRET} ")
+        answers.append((results, await _believed(alice)))
+    assert answers[0] == answers[1]
+    assert SECRET not in repr(answers)
+
+
+async def test_fact_of_another_tenant_is_like_one_that_does_not_exist(memory: Memory) -> None:
+    alice, bob = memory.user("alice"), memory.user("bob")
+    await alice.facts.add("alice", "likes", {"n": 1}, id="the id", key="k")
+    calls: list[Callable[[str], Awaitable[object]]] = [
+        bob.facts.retract,
+        lambda named: bob.facts.update(named, {"n": 2}),
+        lambda named: bob.facts.correct(named, object=2),
+        lambda named: bob.facts.add("bob", "likes", 1, source=named),
+    ]
+    for call in calls:
+        answers = []
+        for named in ("the id", "no such id"):
+            try:
+                await call(named)
+            except NotFound as exc:
+                answers.append((exc.kind, str(exc).replace(named, "")))
+        assert len(answers) == 2
+        assert answers[0] == answers[1]
+    assert await bob.facts.get("the id") is await bob.facts.why("the id") is None
+    assert (await bob.facts.add("bob", "likes", "tea", id="the id", key="k")).tx_from == 1
+    assert await objects(alice) == [{"n": 1}]
+    assert await objects(bob) == ["tea"]

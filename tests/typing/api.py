@@ -4,12 +4,23 @@ from collections.abc import Sequence
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any, assert_type
 
+from pydantic import BaseModel
+
 from recollect import (
+    FOREVER,
     Archive,
+    Change,
+    Commit,
+    Diff,
     Embedder,
     Episode,
     EpisodeConflict,
     EpisodeDraft,
+    Fact,
+    FactDraft,
+    FactHit,
+    FactPath,
+    HookError,
     InvalidInput,
     Limits,
     Memory,
@@ -17,13 +28,20 @@ from recollect import (
     Message,
     OutcomeUnknown,
     Page,
+    Predicate,
+    Proposal,
+    Provenance,
     RecallWeights,
     Recollection,
     Session,
     Signals,
+    Span,
     TenantMap,
+    Transaction,
     TryLater,
     UserMemory,
+    VersionConflict,
+    day,
     open_memory,
 )
 from recollect.embedders import FunctionEmbedder
@@ -125,6 +143,81 @@ async def reading(alice: UserMemory) -> None:
     assert_type(await alice.episodes.sessions(cursor=page.cursor), Page[Session])
     await alice.recall("query", mode="fuzzy")  # type: ignore[arg-type]  # pyright: ignore[reportArgumentType]
     await alice.recall("query", time_range="today")  # type: ignore[arg-type]  # pyright: ignore[reportArgumentType]
+
+
+class Address(BaseModel):
+    city: str
+
+
+async def facts(memory: Memory, alice: UserMemory) -> None:
+    await memory.register_predicate(Predicate("lives_at", Address, cardinality="one"))
+    fact = await alice.facts.add("alice", "likes", ["tea"], valid_to=FOREVER, sources=["e"], staged=True)
+    assert_type(fact, Fact)
+    assert_type(fact.valid_to, datetime | None)
+    assert_type(await alice.facts.add_model(Address(city="Rome"), subject="alice"), Fact)
+    assert_type(await alice.facts.add_many([FactDraft("a", "b", None)]), tuple[Fact, ...])
+    assert_type(await alice.facts.update("f", {"city": "Rome"}, key="k"), Fact)
+    assert_type(await alice.facts.correct("f", object=None, valid_to=None), Fact)
+    assert_type(await alice.facts.end("a", "b", at=datetime.now(UTC)), Fact)
+    start, end = day(2024, 5, 1, tz="Europe/Paris")
+    assert_type(await alice.facts.deny("a", "b", valid_from=start, valid_to=end), Fact)
+    assert_type(await alice.facts.retract("f", actor="bot", reason="wrong"), Fact)
+    assert_type(await alice.facts.promote_session(select=lambda fact: fact.confidence > 0.5), int)
+    assert_type(await alice.facts.discard_session("s"), int)
+    assert_type(await alice.facts.rollback(steps=2), int)
+    async with alice.facts.transaction(reason="import") as tx:
+        reference = tx.add("a", "b", 1)
+        assert_type(reference.fact_id, str)
+        tx.retract(reference)
+        await tx.correct(reference, object=2)
+    assert_type(tx.results, tuple[Fact, ...])
+    try:
+        await alice.facts.update("f", {"a": 1})
+    except VersionConflict as exc:
+        assert_type(exc.current, object)
+    except HookError:
+        pass
+    await alice.facts.add("alice", "likes")  # type: ignore[call-arg]  # pyright: ignore[reportCallIssue]
+    await alice.facts.add("a", "b", 1, "2024")  # type: ignore[call-arg, arg-type]  # pyright: ignore[reportCallIssue]
+    await alice.facts.add("a", "b", 1, valid_to="x")  # type: ignore[arg-type]  # pyright: ignore[reportArgumentType]
+    await alice.facts.correct("f", valid_from=None)  # type: ignore[arg-type]  # pyright: ignore[reportArgumentType]
+    Predicate("p", cardinality="two")  # type: ignore[arg-type]  # pyright: ignore[reportArgumentType]
+
+
+async def believed(alice: UserMemory) -> None:
+    assert_type(await alice.facts.get("f"), Fact | None)
+    assert_type(await alice.facts.count(), int)
+    page = await alice.facts.find("a", where={"k": 1}, valid_during=(None, datetime.now(UTC)), known_at=3)
+    assert_type(page, Page[Fact])
+    assert_type(page.stable, bool)
+    assert_type(await alice.facts.related("a", hops=3), tuple[FactPath, ...])
+    assert_type(await alice.facts.timeline("a", "b", known_at=page.basis), tuple[Span, ...])
+    assert_type(await alice.facts.history("a", "b"), tuple[Fact, ...])
+    diff = await alice.facts.diff(0, datetime.now(UTC))
+    assert_type(diff, Diff)
+    assert_type(diff.apply(page), tuple[Fact, ...])
+    assert_type(await alice.facts.changes(3), Page[Change])
+    assert_type(await alice.facts.journal(session_id="s"), Page[Transaction])
+    assert_type(await alice.facts.why(page.items[0]), Provenance | None)
+    assert_type(await alice.facts.embed_pending(limit=3), int)
+    hits = await alice.recall_facts("query", valid_at=datetime.now(UTC))
+    assert_type(hits, tuple[FactHit, ...])
+    assert_type(hits[0].signals.lexical, float | None)
+    await alice.facts.find(known_at="now")  # type: ignore[arg-type]  # pyright: ignore[reportArgumentType]
+
+
+def hooks(memory: Memory) -> None:
+    def veto(proposal: Proposal) -> None:
+        for operation in proposal.operations:
+            assert_type(operation.draft, FactDraft | None)
+
+    async def index(commit: Commit) -> None:
+        assert_type(commit.facts, tuple[Fact, ...])
+
+    memory.add_hook(veto)
+    memory.add_hook(index, stage="after", events=["add", "retract"])
+    memory.add_hook(veto, stage="during")  # type: ignore[arg-type]  # pyright: ignore[reportArgumentType]
+    memory.add_hook(veto, events=["explode"])  # type: ignore[list-item]  # pyright: ignore[reportArgumentType]
 
 
 def embedders() -> Sequence[Embedder]:
