@@ -387,3 +387,11 @@ async def test_related_follows_what_holds_at_that_time_and_strings_only(alice: U
     assert await _nodes(alice, "a") == []
     assert await _nodes(alice, "a", valid_at=since(2021)) == ["ab"]
     assert await _nodes(alice, "7") == []
+
+
+async def test_difference_reads_on_beyond_a_thousand_changes(alice: UserMemory) -> None:
+    for n in range(3):
+        await alice.facts.add_many([FactDraft(f"s{n}-{i}", "likes", i) for i in range(400)])
+    diff = await alice.facts.diff(0, 3, subject="s2-399")
+    assert [fact.object for fact in diff.added] == [399]
+    assert len((await alice.facts.diff(1, 2)).added) == 400

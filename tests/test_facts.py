@@ -312,6 +312,7 @@ async def test_fact_for_ever_goes_over_what_was_planned(alice: UserMemory) -> No
     await move(alice, ("Paris", 2020), ("Rome", 2030))
     await alice.facts.add("alice", HOME.name, "Oslo", valid_from=since(2025), valid_to=FOREVER)
     assert await objects(alice, valid_at=since(2031)) == ["Oslo"]
+    assert repr(FOREVER) == "FOREVER"
 
 
 async def test_retraction_brings_back_what_was_displaced(alice: UserMemory) -> None:

@@ -4,7 +4,7 @@ from collections.abc import AsyncIterator
 
 import pytest
 
-from recollect import FactDraft, IsolationWarning, Memory, UserMemory
+from recollect import ConfigurationError, FactDraft, IsolationWarning, Memory, UserMemory
 from recollect.testing import Clock, FaultyEmbedder, HashEmbedder
 
 from .conftest import Connect
@@ -151,3 +151,16 @@ async def test_recall_of_the_anonymous_tenant_warns_beside_named_ones(memory: Me
     with pytest.warns(IsolationWarning) as caught:
         await memory.user(None).recall_facts("tea")
     assert [each.filename for each in caught] == [__file__]
+
+
+async def test_nothing_can_be_embedded_without_an_embedder(connect: Connect) -> None:
+    async with connect(embedder=None) as memory:
+        with pytest.raises(ConfigurationError):
+            await memory.user("alice").facts.embed_pending()
+
+
+async def test_long_object_is_found_by_its_last_word(connect: Connect) -> None:
+    async with connect(embedder=None) as memory:
+        alice = memory.user("alice")
+        fact = await alice.facts.add("alice", "wrote", f"{'many words ' * 3_000} zebra")
+        assert await _recalled(alice, "zebra") == [fact.object]

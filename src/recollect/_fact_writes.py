@@ -35,10 +35,8 @@ class FactWrites:
     * StoreUnavailable, Overloaded, DeadlineExceeded: nothing was stored; try later.
     """
 
-    def __init__(self, composition: Composition, scope: Scope) -> None:
-        self._composition = composition
-        self._scope = scope
-        self._store = composition.archive.facts
+    _composition: Composition
+    _scope: Scope
 
     async def add(
         self,

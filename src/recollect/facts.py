@@ -3,7 +3,6 @@ from contextlib import asynccontextmanager
 
 from anyio.lowlevel import checkpoint
 
-from ._composition import Composition, Scope
 from ._fact_history import FactHistory
 from ._fact_transaction import FactTransaction
 from ._fact_writes import FactWrites
@@ -12,9 +11,6 @@ from ._requests import asked
 
 class Facts(FactHistory, FactWrites):
     """The facts of one tenant, in valid time and in known time. Semantics: `recollect._timeline`."""
-
-    def __init__(self, composition: Composition, scope: Scope) -> None:
-        FactHistory.__init__(self, composition, scope)
 
     @asynccontextmanager
     async def transaction(
