@@ -297,10 +297,17 @@ FAULTS = [
         BOTH,
     ),
     Fault(
-        "slot read without branch, in PostgreSQL",
+        "support without branch, in PostgreSQL",
         "postgres/sql/facts.sql",
-        "    and branch = given.branch and slot = given.slot\n",
-        "    and slot = given.slot\n",
+        "        and s.branch = f.branch and s.slot = f.slot",
+        "        and s.slot = f.slot",
+        BOTH,
+    ),
+    Fault(
+        "any branch laid over the main one, in PostgreSQL",
+        "postgres/sql/facts.sql",
+        "and o.slot = f.slot and o.branch = {branch}",
+        "and o.slot = f.slot and o.branch <> ''",
         BOTH,
     ),
     Fault(

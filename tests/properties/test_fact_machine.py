@@ -84,7 +84,10 @@ class FactMachine(RuleBasedStateMachine):
     @rule(data=st.data())
     def state(self, data: st.DataObject) -> None:
         told = self.tenant(data)
-        self.tell(told, data, [self.statement(data, told)])
+        said = self.statement(data, told)
+        self.tell(told, data, [said])
+        if data.draw(st.booleans()):  # somebody else says the same, under the same id
+            self.tell(self.tenants[told is self.tenants[0]], data, [said])
 
     @rule(data=st.data())
     def state_again(self, data: st.DataObject) -> None:
@@ -100,8 +103,7 @@ class FactMachine(RuleBasedStateMachine):
 
     @rule(data=st.data())
     def end_or_deny(self, data: st.DataObject) -> None:
-        told = self.tenant(data)
-        self.tell(told, data, [self.void(data)])
+        self.tell(self.tenant(data), data, [self.void(data)])
 
     @rule(data=st.data())
     def take_back(self, data: st.DataObject) -> None:
