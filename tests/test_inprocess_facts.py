@@ -3,12 +3,15 @@
 from uuid import uuid4
 
 import anyio
+import numpy as np
 
 from recollect import Tenant
+from recollect._draft import text_digest
 from recollect.inprocess import InProcessArchive
-from recollect.stores.changes import Assert, Change, Claim, Retract, Rule
+from recollect.stores.changes import Assert, Change, Claim, FactText, Retract, Rule
 from recollect.stores.facts import FactFilter
 from recollect.testing import Clock
+from recollect.testing._material import episode, store
 
 N = 4_000
 
@@ -78,3 +81,18 @@ async def test_a_long_read_answers_as_before_an_erasure_that_overtakes_it(
     assert counts == [N]
     assert await archive.facts.count(tenant, clock.now) == N
     assert await archive.facts.verify(tenant) == 0
+
+
+async def test_an_erased_fact_leaves_no_vector_behind(anyio_backend: object, clock: Clock) -> None:
+    archive, tenant = InProcessArchive(clock=clock), Tenant("erased", None)
+    await store(archive, tenant, episode(id="e"))
+    said = Assert("f", "s", "is", '"there"', Claim(clock.now, None, onset=True), sources=("e",))
+    vector = np.ones((1, 4), dtype=np.float32)
+    text = FactText(text_digest("s", "is", '"there"'), "there", ("there",), "ready", vector)
+    await archive.facts.commit([Change(tenant, "k", b"d", "add", (said,), texts=(text,))])
+    table = archive._tables.get(tenant)
+    assert table is not None
+    vectors = table.facts.texts._vectors
+    assert vectors.cosines(vector[0], 1) == [4.0]
+    await archive.facts.erase(tenant, ["e"])
+    assert vectors.cosines(vector[0], 1) == [0.0]

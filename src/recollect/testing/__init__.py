@@ -6,7 +6,8 @@ all of them can run against one archive, one after the other:
     for check in EPISODE_CHECKS:
         await check(archive)
 
-Those of `CLOCK_CHECKS` take the clock as well that the archive was opened with, and those of
+`FACT_CHECKS` are alike; they declare predicates whose names begin with "check". Those of
+`CLOCK_CHECKS` take the clock as well that the archive was opened with, and those of
 `EMBEDDER_CHECKS` need an archive that nobody has used before. `Archive` says what is promised;
 the names of the checks say how a promise is broken.
 """

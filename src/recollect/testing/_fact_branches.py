@@ -10,6 +10,7 @@ from ._fact_material import (
     BORN,
     CITY,
     LIKES,
+    change,
     check_projection,
     commit,
     correct,
@@ -181,6 +182,17 @@ async def several_steps_are_undone_together(archive: Archive) -> None:
     await check_projection(archive, tenant)
 
 
+async def rollbacks_of_one_call_go_further_back_each(archive: Archive) -> None:
+    tenant = await fresh(archive)
+    for food in ("pizza", "sushi", "curry"):
+        await commit(archive, tenant, since(food, 2020, predicate=LIKES), session_id="s")
+    changes = [
+        change(tenant, Rollback(id, "s", 1), name="rollback", session_id="s") for id in ("first", "second")
+    ]
+    await archive.facts.commit(changes)
+    assert await objects(archive, tenant) == ["pizza"]
+
+
 async def rollback_of_no_session_undoes_what_had_none(archive: Archive) -> None:
     tenant = await fresh(archive)
     await commit(archive, tenant, since("pizza", 2020, predicate=LIKES))
@@ -277,6 +289,7 @@ BRANCH_CHECKS: tuple[Check, ...] = (
     what_is_staged_can_be_corrected_and_retracted_where_it_is,
     rollback_undoes_the_newest_transactions_of_its_session,
     several_steps_are_undone_together,
+    rollbacks_of_one_call_go_further_back_each,
     rollback_of_no_session_undoes_what_had_none,
     what_another_session_changed_since_is_not_rolled_back,
     promotion_and_discard_can_be_rolled_back,
