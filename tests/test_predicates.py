@@ -248,9 +248,10 @@ async def test_immutable_can_be_said_anew_after_a_retraction(alice: UserMemory) 
     with pytest.raises(FactConflict):
         await alice.facts.retract(retraction.fact_id)
     assert await objects(alice) == [1991]
-    third = await alice.facts.correct(second.fact_id, object=1992)
-    assert third.replaces == second.fact_id
-    assert await objects(alice) == [1992]
+    with pytest.raises(FactConflict):
+        await alice.facts.correct(second.fact_id, object=1992)
+    third = await alice.facts.correct(second.fact_id, valid_from=since(1991))
+    assert (third.object, third.replaces) == (1991, second.fact_id)
     await alice.facts.rollback(steps=3)
     assert await objects(alice) == [1990]
 

@@ -28,6 +28,7 @@ from .stores.changes import (
 MICROSECOND = timedelta(microseconds=1)
 UNDECLARED = Rule()
 MAIN = ""
+IMMUTABLE = "the predicate is immutable and has another object here; retract that one first"
 
 
 def digest(*parts: str) -> bytes:
@@ -139,8 +140,7 @@ class Draft:
                 continue
             shown = [each for at in {place, (MAIN, *place[1:])} for each in visible(self.log(at))]
             if len({each.object for each in shown if each.op == "assert"}) > 1:
-                msg = "the predicate is immutable and has another object here; retract that one first"
-                raise FactConflict(msg)
+                raise FactConflict(IMMUTABLE)
 
     # What each operation adds.
 
@@ -213,16 +213,12 @@ class Draft:
         if object == old.object and (claim == claim_of(old) or not operation.correct):
             self._note(old, changed=False)
             return
+        if self._rule(old.predicate).immutable and object != old.object:
+            raise FactConflict(IMMUTABLE)
         new = self._assertion(
-            operation.id,
-            "assert",
-            (*old.place[:3], self._slot(old.predicate, object)),
-            object=object,
-            claim=claim,
-            confidence=old.confidence,
-            sources=old.sources,
-            replaces=old.id,
-        )
+            operation.id, "assert", (*old.place[:3], self._slot(old.predicate, object)),
+            object=object, claim=claim, confidence=old.confidence, sources=old.sources, replaces=old.id,
+        )  # fmt: skip
         if operation.correct:
             self._retract(derived(operation.id, 1), old)
         elif new.place != old.place:

@@ -246,6 +246,10 @@ async def an_immutable_predicate_keeps_its_object_through_every_path(archive: Ar
     await commit(archive, tenant, hide)
     other = since("July", 1990, predicate=BORN, subject="bob")
     await commit(archive, tenant, other)  # retract, then say something else
+    error = await refused(
+        archive, tenant, correct(other.id, "June")
+    )  # the only one: it is to be retracted first
+    assert isinstance(error, FactConflict)
     for operation in (
         since("July", 1990, predicate=BORN),
         during("July", 2001, 2002, predicate=BORN),
