@@ -16,6 +16,7 @@ import asyncpg
 import pytest
 from typer.testing import CliRunner, Result
 
+from recollect import open_memory
 from recollect.cli.app import app
 from recollect.cli.demo import load_demo
 from recollect.cli.demo.story import STORY
@@ -220,6 +221,17 @@ def test_the_demo_draws_beside_its_data_and_says_where(demo_as_text: str, direct
     assert f"Both times as a picture: {directory / 'kept.svg'}" in demo_as_text
     drawn = (directory / "kept.svg").read_text(encoding="utf-8")
     assert all(name in drawn for name in ("Estúdio Vento", "Lisbon", "19 September"))
+
+
+def test_the_demo_takes_back_what_was_never_true(demo_as_text: str, directory: Path) -> None:
+    async def retracted() -> list[str]:
+        async with open_memory(postgres=f"embedded:{directory / 'kept'}", deadline=60.0) as memory:
+            changes = await memory.user("mara").facts.changes()
+            said = {each.fact_id: each.object for each in changes}
+            return [said[each.retracts] for each in changes if each.retracts is not None]
+        raise AssertionError
+
+    assert anyio.run(retracted) == ["12 September"]
 
 
 def test_what_the_demo_keeps_is_stored_once_and_can_be_asked_for_facts(

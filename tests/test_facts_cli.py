@@ -3,15 +3,21 @@
 import json
 import re
 from collections.abc import Callable
+from datetime import UTC, datetime
+from io import StringIO
 from pathlib import Path
 from typing import Any
 from uuid import uuid4
 from xml.etree import ElementTree as ET
 
+import anyio
 import pytest
+from rich.console import Console
 from typer.testing import CliRunner, Result
 
+from recollect import Fact, Predicate, Span, open_memory
 from recollect.cli.app import app
+from recollect.cli.tables import show_history, show_timeline
 
 Command = Callable[..., Result]
 SINCE_2020, SINCE_2023, IN_2024 = ("2020-01-01T00:00:00Z", "2023-01-01T00:00:00Z", "2024-06-01T00:00:00Z")
@@ -58,10 +64,11 @@ def rows(result: Result) -> list[list[str]]:
     return [re.split(r" {2,}", line.strip()) for line in result.stdout.splitlines() if line.strip()]
 
 
-def drawn_values(file: Path) -> list[str]:
+def drawn_values(file: Path) -> list[tuple[str, str]]:
+    """Return what is written on the pieces of a picture, and how opaque they are."""
     root = ET.parse(file).getroot()
-    groups = (node for node in root.iter() if node.attrib.get("class") == "piece")
-    return [node.text or "" for group in groups for node in group if node.tag.endswith("text")]
+    groups = [list(node) for node in root.iter() if node.attrib.get("class") == "piece"]
+    return sorted((text.text or "", rect.attrib["fill-opacity"]) for _, rect, text in groups)
 
 
 def test_a_timeline_says_what_is_true_from_when_to_when(facts, home, moved):
@@ -96,8 +103,15 @@ def test_without_a_predicate_every_one_that_is_believed_is_shown(facts, home, mo
     assert "snails" not in printed
 
 
-def test_where_nothing_is_true_a_timeline_says_so(facts, home, moved):
+def test_predicates_beyond_the_first_page_are_shown(facts, home, moved, monkeypatch):
+    monkeypatch.setattr("recollect.cli.facts.PAGE", 2)
+    facts("add", "alice", "likes", "pizza")
+    assert list(shown(facts("timeline", "alice", "--json"))["timelines"]) == ["likes", home]
+
+
+def test_where_nothing_is_true_a_timeline_and_a_history_say_so(facts, home, moved):
     facts("end", "alice", home, "--at", IN_2024)
+    assert rows(facts("history", "alice", home))[-1][-3:] == ["1 Jun 2024", "…", "nothing"]
     assert rows(facts("timeline", "alice", home))[-1] == ["1 Jun 2024", "…", "nothing"]
 
 
@@ -166,14 +180,35 @@ def test_a_value_can_be_json(facts):
     assert shown(facts("timeline", "alice", "age", "--json"))["timelines"]["age"][-1]["facts"] == []
 
 
+def test_what_is_true_now_is_bold_and_what_is_not_believed_any_more_is_dim():
+    async def told() -> tuple[tuple[Span, ...], tuple[Fact, ...]]:
+        declared = Predicate("lives_in", cardinality="one")
+        async with open_memory(predicates=[declared]) as memory:
+            facts = memory.user("ann").facts
+            for city, year in (("Paris", 2020), ("Rome", 2023)):
+                await facts.add("ann", "lives_in", city, valid_from=datetime(year, 1, 1, tzinfo=UTC))
+            return await facts.timeline("ann", "lives_in"), await facts.history("ann", "lives_in")
+        raise AssertionError
+
+    timeline, history = anyio.run(told)
+    written = StringIO()
+    console = Console(file=written, force_terminal=True, color_system="standard", width=80)
+    show_timeline(console, "ann", {"lives_in": timeline}, now=datetime(2022, 1, 1, tzinfo=UTC))
+    show_history(console, "ann", "lives_in", history)
+    _, paris, rome, _, was, *held = written.getvalue().splitlines()
+    assert ["\x1b[1m" in line for line in (paris, rome)] == [True, False]
+    assert ["\x1b[2m" in line for line in (was, *held)] == [True, False, False]
+
+
 def test_both_times_can_be_drawn(facts, home, moved, tmp_path):
     file = tmp_path / "both.svg"
+    everything = [("Paris", "0.4"), ("Paris", "1"), ("Rome", "1")]
     assert f"drawn in {file}" in facts("history", "alice", home, "--svg", str(file)).stdout.replace("\n", "")
-    assert sorted(drawn_values(file)) == ["Paris", "Paris", "Rome"]
+    assert drawn_values(file) == everything
     facts("timeline", "alice", "--svg", str(file), "--known-at", str(moved[0]))
-    assert drawn_values(file) == ["Paris"]
+    assert drawn_values(file) == [("Paris", "1")]
     shown(facts("timeline", "alice", "--svg", str(file), "--json"))
-    assert sorted(drawn_values(file)) == ["Paris", "Paris", "Rome"]
+    assert drawn_values(file) == everything
 
 
 def test_a_picture_that_cannot_be_written_is_one_line(facts, home, moved, tmp_path):

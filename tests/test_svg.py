@@ -1,10 +1,11 @@
 """The picture of both times: where things are in it, and that it can be read whatever is drawn."""
 
 import json
+import re
 from collections.abc import Sequence
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
-from itertools import combinations
+from itertools import combinations, pairwise
 from xml.etree import ElementTree as ET
 
 import pytest
@@ -123,6 +124,10 @@ def test_any_text_is_escaped_and_makes_valid_xml(subject, object, reason):
     assert len(panels(root)[0]) == 3
 
 
+def test_what_xml_cannot_hold_is_replaced():
+    assert "a\ufffdb" in texts(drawn(pieces([since(1, "a\uffffb", 0)])))
+
+
 def test_markup_in_a_value_is_shown_as_it_is():
     value = '<script>alert("&amp;")</script>'
     document = draw(pieces([since(1, value, 0)]), now=NOW, title=value)
@@ -198,6 +203,28 @@ def test_many_pieces_stay_legible_and_bounded(count):
     assert int(root.attrib["height"]) <= 3_000
     assert len(document) <= 1_000 * count
     assert len([text for text in texts(root) if text.startswith("value")]) >= 17
+
+
+def test_texts_stay_within_their_pieces_and_off_each_other():
+    log = [during(i, f"value {i % 17}", i * 37 % 311, i * 37 % 311 + 40) for i in range(1, 70)]
+    root = drawn(pieces(log))
+    for group in root.iter(f"{SVG}g"):
+        if group.attrib.get("class") == "piece" and (text := group.find(f"{SVG}text")) is not None:
+            rect, size = group.find(f"{SVG}rect"), float(text.attrib["font-size"])
+            assert rect is not None
+            assert len(text.text or "") * size / 2 < float(rect.attrib["width"])
+            assert size <= float(rect.attrib["height"])
+    taken: dict[float, float] = {}
+    dates = [text for text in root.iter(f"{SVG}text") if re.fullmatch(r"\d+ \w+ 20\d\d.*", text.text or "")]
+    for date in dates:
+        x, y, half = float(date.attrib["x"]), float(date.attrib["y"]), len(date.text or "") * 11 / 4
+        if date.attrib["text-anchor"] == "middle":
+            assert taken.get(y, 0.0) <= x - half
+            taken[y] = x + half
+    heights = sorted(float(date.attrib["y"]) for date in dates if date.attrib["text-anchor"] == "end")
+    assert all(b - a >= 11 for a, b in pairwise(heights))
+    assert len(heights) >= 20
+    assert len(taken) == 4
 
 
 def test_more_panels_than_can_be_read_are_counted_and_not_drawn():

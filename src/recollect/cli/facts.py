@@ -31,6 +31,7 @@ FromJson = Annotated[bool, typer.Option("--parse", help="Read OBJECT as JSON ins
 
 INSTANT = "INSTANT"
 KNOWN = "INSTANT|TX"
+PAGE = 1_000
 
 app = typer.Typer(no_args_is_help=True, help="What is true of whom, when, and since when it is believed.")
 
@@ -246,7 +247,7 @@ async def _predicates(facts: Facts, subject: str, tx: int | None) -> list[str]:
     names: set[str] = set()
     cursor: str | None = None
     while True:
-        page = await facts.find(subject, valid_during=(None, None), known_at=tx, cursor=cursor, limit=1_000)
+        page = await facts.find(subject, valid_during=(None, None), known_at=tx, cursor=cursor, limit=PAGE)
         names.update(fact.predicate for fact in page)
         cursor = page.cursor
         if cursor is None:
