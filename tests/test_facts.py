@@ -333,9 +333,14 @@ async def test_retraction_brings_back_what_was_displaced(alice: UserMemory) -> N
 async def test_get_returns_what_is_true_now_of_a_fact_in_parts(alice: UserMemory) -> None:
     (paris,) = await move(alice, ("Paris", 2020))
     await alice.facts.add("alice", HOME.name, "Rome", valid_from=since(2022), valid_to=since(2023))
+    await alice.facts.add("alice", HOME.name, "Oslo", valid_from=since(2030), valid_to=since(2031))
     found = await alice.facts.get(paris.fact_id)
     assert found is not None
-    assert (found.valid_from, found.valid_to) == (since(2023), None)
+    assert (found.valid_from, found.valid_to) == (since(2023), since(2030))
+    await alice.facts.end("alice", HOME.name, at=since(2024))
+    found = await alice.facts.get(paris.fact_id)
+    assert found is not None
+    assert (found.valid_from, found.valid_to) == (since(2023), since(2024)), "not the latest that is left"
 
 
 async def test_get_returns_a_fact_as_it_was_last_held(alice: UserMemory) -> None:

@@ -118,12 +118,14 @@ async def test_hook_is_told_which_session_is_promoted_discarded_and_rolled_back(
 
 async def test_hook_is_called_for_its_events_only(memory: Memory, alice: UserMemory) -> None:
     seen: list[str] = []
+    told: list[str] = []
     memory.add_hook(lambda proposal: seen.append(proposal.event), events=["retract", "transaction"])
+    memory.add_hook(lambda commit: told.append(commit.proposal.event), events={"add"}, stage="after")
     fact = await alice.facts.add("alice", "likes", "tea")
     async with alice.facts.transaction() as tx:
         tx.add("alice", "likes", "milk")
     await alice.facts.retract(fact.fact_id)
-    assert seen == ["transaction", "retract"]
+    assert (seen, told) == (["transaction", "retract"], ["add"])
 
 
 @pytest.mark.parametrize("error", [HookError("not that"), LookupError("kanarienvogel")], ids=repr)

@@ -59,6 +59,7 @@ async def test_staged_fact_is_seen_by_its_session_and_by_nobody_else(
     assert (rome.staged, rome.session_id) == (True, "s")
     assert await objects(session) == ["Rome"]
     assert await objects(session, valid_at=since(2021)) == ["Paris"]
+    assert [fact.object for fact in (await session.facts.diff(0, 2)).added] == ["Paris"]
     assert await session.facts.get(rome.fact_id) == rome
     for other in (alice, alice.at(session_id="t"), alice.at(agent_id="a")):
         assert await objects(other) == ["Paris"]

@@ -100,9 +100,6 @@ async def _texts(composition: Composition, request: Request) -> tuple[FactText, 
     unembedded: EmbeddingState = "none" if composition.embedding is None else "pending"
     texts: dict[bytes, FactText] = {}
     for parts in request.texts:
-        digest = text_digest(*parts)
-        if digest in texts:
-            continue
         text = text_of_fact(*parts)
         if len(text) > LONG_TEXT:
             terms = await to_thread.run_sync(analyze, text, composition.language)
@@ -110,6 +107,7 @@ async def _texts(composition: Composition, request: Request) -> tuple[FactText, 
             if texts:
                 await checkpoint()
             terms = analyze(text, composition.language)
+        digest = text_digest(*parts)
         texts[digest] = FactText(digest, text, tuple(terms), unembedded)
     return tuple(texts.values())
 
