@@ -206,7 +206,7 @@ def test_many_pieces_stay_legible_and_bounded(count):
 
 
 def test_texts_stay_within_their_pieces_and_off_each_other():
-    log = [during(i, f"value {i % 17}", i * 37 % 311, i * 37 % 311 + 40) for i in range(1, 70)]
+    log = [during(i, f"value {i % 17}", i * 37 % 311, i * 37 % 311 + 40) for i in range(1, 300)]
     root = drawn(pieces(log))
     for group in root.iter(f"{SVG}g"):
         if group.attrib.get("class") == "piece" and (text := group.find(f"{SVG}text")) is not None:
