@@ -2,6 +2,7 @@
 
 import asyncio
 from collections.abc import AsyncIterator, Callable, Coroutine
+from datetime import UTC, datetime
 from typing import Any
 from uuid import uuid4
 
@@ -9,7 +10,7 @@ import anyio
 import asyncpg
 import pytest
 
-from recollect import EpisodeDraft, Memory, UserMemory, open_memory
+from recollect import EpisodeDraft, FactDraft, Memory, UserMemory, open_memory
 from recollect.postgres import Pool, open_pool
 from recollect.testing import HashEmbedder
 
@@ -42,6 +43,17 @@ CALLS: dict[str, Callable[[Memory, UserMemory], Coroutine[Any, Any, Any]]] = {
     "count": lambda memory, alice: alice.episodes.count(),
     "embed_pending": lambda memory, alice: alice.episodes.embed_pending(),
     "users": lambda memory, alice: memory.users(),
+    "facts.add": lambda memory, alice: alice.facts.add_many(
+        [FactDraft("a", "b", uuid4().hex) for _ in THREE]
+    ),
+    "facts.end": lambda memory, alice: alice.facts.end("a", "b"),
+    "facts.rollback": lambda memory, alice: alice.facts.rollback(),
+    "facts.find": lambda memory, alice: alice.facts.find(known_at=datetime.now(UTC)),
+    "facts.timeline": lambda memory, alice: alice.facts.timeline("a", "b"),
+    "facts.diff": lambda memory, alice: alice.facts.diff(0, 9),
+    "facts.why": lambda memory, alice: alice.facts.why("f"),
+    "facts.embed_pending": lambda memory, alice: alice.facts.embed_pending(),
+    "recall_facts": lambda memory, alice: alice.recall_facts("one two"),
 }
 CANCELLATIONS = {"scope": cancelled_by_a_scope, "host": cancelled_by_its_host}
 
@@ -74,6 +86,8 @@ async def test_call_cancelled_at_any_suspension_leaves_nothing_behind(
 ) -> None:
     alice = memory.user("alice")
     await alice.remember_many(THREE, embed="later")
+    facts = [FactDraft("a", "b", i, id="f" if i == 0 else None) for i in range(3)]
+    await alice.facts.add_many(facts)
     tasks = asyncio.all_tasks()
     at, interrupted = 0, True
     while interrupted:
@@ -87,6 +101,10 @@ async def test_call_cancelled_at_any_suspension_leaves_nothing_behind(
         assert (statistics.leased, statistics.waiting) == (0, 0)
         with anyio.fail_after(HANGS):
             assert await alice.episodes.count() % 3 == 0, "a part of a write was stored"
+            if not await alice.facts.count():
+                # So that there is something to end, and to roll back.
+                await alice.facts.add_many([*facts[1:], FactDraft("a", "b", f"at {at}")])
+            assert await alice.facts.count() % 3 == 0, "a part of a write was stored"
     assert at > 2, "the call was hardly interrupted"
 
 
