@@ -178,7 +178,7 @@ class Stores:
 
         async def read(archive: Archive) -> tuple[list[Assertion], list[Piece], int, datetime | None]:
             slots = await archive.facts.slots(told.tenant, subject, predicate, branch=branch)
-            return list(slots.log), list(slots.pieces), slots.basis, slots.at
+            return list(slots.log), _settled(slots.pieces), slots.basis, slots.at
 
         log, pieces, _, _ = self.each(read)
         wanted = {MAIN, branch}
@@ -233,7 +233,7 @@ class Stores:
     def check_get(self, told: Told, ids: Sequence[str]) -> None:
         async def get(archive: Archive) -> dict[str, tuple[list[Assertion], list[Piece]]]:
             found = await archive.facts.get(told.tenant, ids)
-            return {id: (list(each.log), list(each.pieces)) for id, each in found.items()}
+            return {id: (list(each.log), _settled(each.pieces)) for id, each in found.items()}
 
         found = self.each(get)
         named = {each.id: each for each in told.log if each.id in ids}
@@ -282,6 +282,15 @@ def _in_order(header: Header) -> Header:
     """Return a header whose pieces can be compared: they are in no order."""
     return replace(
         header, before=tuple(sorted(header.before, key=_named)), after=tuple(sorted(header.after, key=_named))
+    )
+
+
+def _settled(pieces: Sequence[Piece]) -> list[Piece]:
+    """Return pieces in an order that leaves no ties: those of several slots may come in any."""
+    order = [(piece.tx_from, piece.valid_from) for piece in pieces]
+    assert order == sorted(order)
+    return sorted(
+        pieces, key=lambda piece: (piece.tx_from, piece.valid_from, piece.assertion.seq, _named(piece))
     )
 
 

@@ -161,7 +161,7 @@ class FactStore(Protocol):
         subject: str | None,
         during: tuple[datetime | None, datetime | None],
     ) -> tuple[Sequence[Piece], Sequence[Piece]]:
-        """Return the main branch's pieces that are current after the first transaction only, and the second."""
+        """Return the main branch's pieces that are current after the first of two only, and the second."""
         ...
 
     async def changes(
@@ -182,7 +182,7 @@ class FactStore(Protocol):
         ...
 
     async def known_at(self, tenant: Tenant, instant: datetime) -> tuple[int, bool]:
-        """Return the newest transaction at or before an instant, 0 if none, and whether it stays the newest."""
+        """Return the newest transaction at or before an instant (0: none), and whether it stays that."""
         ...
 
     async def candidates(

@@ -50,9 +50,7 @@ class Fact(Value):
     actor: str | None
     reason: str | None
     staged: bool = Field(default=False, description="seen by its session only, until it is promoted")
-    void: bool = Field(
-        default=False, description="says that nothing is true: what `end` and `deny` make"
-    )
+    void: bool = Field(default=False, description="says that nothing is true: what `end` and `deny` make")
     retracts: str | None = Field(default=None, description="the assertion that this one hides, if it does")
     replaces: str | None = Field(default=None, description="the fact that it took the place of")
     changed: bool = Field(default=True, description="of a write: whether there was anything to store")
