@@ -21,6 +21,7 @@ from recollect import (
     open_memory,
 )
 from recollect.embedders import FunctionEmbedder
+from recollect.inprocess import InProcessWorking
 from recollect.stores import Embedder, TextKind
 from recollect.testing import Fault, FaultyEmbedder, HashEmbedder
 
@@ -103,12 +104,18 @@ async def test_put_off_embedding_asks_nobody_until_it_is_told_to(connect: Connec
 
 
 async def test_episodes_of_a_memory_without_an_embedder_are_embedded_by_one_with(archive, clock) -> None:
-    without = Memory(archive=archive, clock=clock, namespace=f"n{id(clock)}")
+    without = Memory(working=InProcessWorking(), archive=archive, clock=clock, namespace=f"n{id(clock)}")
     stored = await without.user("alice").remember("a walk in Lisbon")
     assert stored.embedding_state == "none"
     with pytest.raises(ConfigurationError):
         await without.user("alice").episodes.embed_pending()
-    having = Memory(archive=archive, clock=clock, namespace=f"n{id(clock)}", embedder=HashEmbedder())
+    having = Memory(
+        working=InProcessWorking(),
+        archive=archive,
+        clock=clock,
+        namespace=f"n{id(clock)}",
+        embedder=HashEmbedder(),
+    )
     assert await having.user("alice").episodes.embed_pending() == 1
     assert len(await having.user("alice").recall("Lisbon", mode="semantic")) == 1
 

@@ -21,7 +21,7 @@ from recollect import (
     UserMemory,
     VersionConflict,
 )
-from recollect.inprocess import InProcessArchive
+from recollect.inprocess import InProcessArchive, InProcessWorking
 from recollect.stores import FactStore
 from recollect.testing import Clock, FaultyEmbedder
 
@@ -168,7 +168,10 @@ async def test_same_patch_in_another_order_is_the_same(memory: Memory) -> None:
 
 async def test_key_holds_from_another_memory_on_the_same_archive(archive: Archive, clock: Clock) -> None:
     namespace = str(uuid4())
-    one, other = (Memory(archive=archive, namespace=namespace, clock=clock) for _ in range(2))
+    one, other = (
+        Memory(working=InProcessWorking(), archive=archive, namespace=namespace, clock=clock)
+        for _ in range(2)
+    )
     first = await one.user("alice").facts.add("alice", "likes", "tea", key="k")
     assert await other.user("alice").facts.add("alice", "likes", "tea", key="k") == first
     with pytest.raises(IdempotencyConflict):
@@ -226,7 +229,7 @@ class HeldFacts:
 
 async def test_write_that_is_late_after_it_was_handed_over_says_so_and_can_be_repeated() -> None:
     archive = HoldsBack()
-    memory = Memory(archive=archive, deadline=0.05)
+    memory = Memory(working=InProcessWorking(), archive=archive, deadline=0.05)
     alice = memory.user("alice")
     with pytest.raises(OutcomeUnknown) as caught:
         await alice.facts.add("alice", "likes", "tea")
@@ -239,7 +242,7 @@ async def test_write_that_is_late_after_it_was_handed_over_says_so_and_can_be_re
 
 async def test_writers_who_wait_for_one_that_hangs_know_whether_to_repeat_with_a_key() -> None:
     archive = HoldsBack()
-    memory = Memory(archive=archive, deadline=0.05)
+    memory = Memory(working=InProcessWorking(), archive=archive, deadline=0.05)
     errors: dict[str, Exception] = {}
 
     async def add(value: str) -> None:
@@ -263,7 +266,7 @@ async def test_writers_who_wait_for_one_that_hangs_know_whether_to_repeat_with_a
 
 async def test_write_that_is_cancelled_after_it_was_handed_over_takes_effect_once() -> None:
     archive = HoldsBack()
-    memory = Memory(archive=archive)
+    memory = Memory(working=InProcessWorking(), archive=archive)
     alice = memory.user("alice")
     async with anyio.create_task_group() as tasks:
         tasks.start_soon(lambda: alice.facts.add("alice", "likes", "tea", key="k"))
@@ -364,9 +367,12 @@ async def test_idle_tenant_gathers_nothing(memory: Memory) -> None:
 
 
 async def test_memories_that_share_a_tenant_map_keep_their_own_archives() -> None:
-    memories = [Memory(archive=InProcessArchive()) for _ in range(2)]
+    memories = [Memory(working=InProcessWorking(), archive=InProcessArchive()) for _ in range(2)]
     shared = memories[0]._composition.tenants
-    one, other = (Memory(archive=each._composition.archive, tenants=shared) for each in memories)
+    one, other = (
+        Memory(working=InProcessWorking(), archive=each._composition.archive, tenants=shared)
+        for each in memories
+    )
     async with anyio.create_task_group() as tasks:
         for i in range(10):
             tasks.start_soon(one.user("alice").facts.add, "alice", "likes", i)

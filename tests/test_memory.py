@@ -23,6 +23,7 @@ from recollect import (
     UserMemory,
     open_memory,
 )
+from recollect.inprocess import InProcessWorking
 from recollect.memory import open_tenants
 from recollect.testing import Clock, HashEmbedder
 
@@ -214,16 +215,17 @@ async def test_lease_outlives_the_memory_without_harm(connect: Connect) -> None:
 
 
 async def test_memory_borrows_the_archive_it_is_given(archive: Archive, clock: Clock) -> None:
-    first = Memory(archive=archive, clock=clock, namespace=str(id(clock)))
+    first = Memory(working=InProcessWorking(), archive=archive, clock=clock, namespace=str(id(clock)))
     await first.user("alice").remember("hello")
     first.close()
-    second = Memory(archive=archive, clock=clock, namespace=str(id(clock)))
+    second = Memory(working=InProcessWorking(), archive=archive, clock=clock, namespace=str(id(clock)))
     assert await second.user("alice").episodes.count() == 1
 
 
 async def test_memories_may_share_a_tenant_map(archive: Archive) -> None:
-    tenants = open_tenants(Limits(max_users=1, patience=0))
-    one, other = (Memory(archive=archive, tenants=tenants) for _ in range(2))
+    working = InProcessWorking()
+    tenants = open_tenants(Limits(max_users=1, patience=0), working)
+    one, other = (Memory(working=working, archive=archive, tenants=tenants) for _ in range(2))
     async with one.user("alice"):
         with pytest.raises(Overloaded):
             await other.user("bob").acquire()

@@ -21,6 +21,7 @@ from recollect import (
     UserMemory,
     open_memory,
 )
+from recollect.inprocess import InProcessWorking
 
 from .conftest import Connect
 from .facts import HOME, objects, since
@@ -288,9 +289,9 @@ async def test_predicate_with_another_rule_is_refused(connect: Connect, archive:
     rules = [Predicate(name), Predicate(name, cardinality="one"), Predicate(name, key="id")]
     given = Predicate(name, **other)
     recorded = next(each for each in rules if each.rule != given.rule)
-    memory = Memory(archive=archive)
+    memory = Memory(working=InProcessWorking(), archive=archive)
     await memory.register_predicate(recorded)
-    for refusing in (memory, Memory(archive=archive)):
+    for refusing in (memory, Memory(working=InProcessWorking(), archive=archive)):
         with pytest.raises(ConfigurationError):
             await refusing.register_predicate(given)
         await refusing.register_predicate(recorded)
@@ -320,8 +321,10 @@ async def test_process_that_does_not_declare_a_predicate_is_held_to_its_rule(
     archive: Archive,
 ) -> None:
     name, namespace = f"undeclared_{uuid4().hex}", str(uuid4())
-    await Memory(archive=archive).register_predicate(Predicate(name, immutable=True))
-    facts = Memory(archive=archive, namespace=namespace).user("alice").facts
+    await Memory(working=InProcessWorking(), archive=archive).register_predicate(
+        Predicate(name, immutable=True)
+    )
+    facts = Memory(working=InProcessWorking(), archive=archive, namespace=namespace).user("alice").facts
     await facts.add("alice", name, 1)
     with pytest.raises(FactConflict):
         await facts.add("alice", name, 2)

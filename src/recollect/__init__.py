@@ -30,10 +30,13 @@ from .errors import (
     VersionConflict,
 )
 from .hooks import Commit, Proposal, Proposed
-from .stores import Archive, Directory, Embedder, EpisodeStore, FactStore, Reranker
+from .stores import Archive, Directory, Embedder, EpisodeStore, FactStore, Reranker, WorkingStore
 from .types import (
     FOREVER,
+    Block,
+    BlockConflict,
     Change,
+    Checkpoint,
     Diff,
     Episode,
     EpisodeDraft,
@@ -42,9 +45,11 @@ from .types import (
     FactHit,
     FactPath,
     FactSignals,
+    Health,
     Limits,
     MemoryStatistics,
     Message,
+    Note,
     Page,
     Provenance,
     RecallWeights,
@@ -52,8 +57,11 @@ from .types import (
     Session,
     Signals,
     Span,
+    TaskState,
     Tenant,
     Transaction,
+    WorkingStats,
+    WorkingStatus,
 )
 
 if TYPE_CHECKING:
@@ -65,7 +73,10 @@ if TYPE_CHECKING:
 __all__ = (
     "FOREVER",
     "Archive",
+    "Block",
+    "BlockConflict",
     "Change",
+    "Checkpoint",
     "Commit",
     "ConfigurationError",
     "Conflict",
@@ -85,6 +96,7 @@ __all__ = (
     "FactPath",
     "FactSignals",
     "FactStore",
+    "Health",
     "HookError",
     "IdempotencyConflict",
     "InvalidInput",
@@ -97,6 +109,7 @@ __all__ = (
     "Message",
     "MissingExtra",
     "NotFound",
+    "Note",
     "OutcomeUnknown",
     "Overloaded",
     "Page",
@@ -114,6 +127,7 @@ __all__ = (
     "Signals",
     "Span",
     "StoreUnavailable",
+    "TaskState",
     "Tenant",
     "TenantMap",
     "Transaction",
@@ -121,6 +135,9 @@ __all__ = (
     "UnsupportedOperation",
     "UserMemory",
     "VersionConflict",
+    "WorkingStats",
+    "WorkingStatus",
+    "WorkingStore",
     "day",
     "open_memory",
 )

@@ -1,6 +1,6 @@
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass, field
-from typing import TypeVar
+from typing import Any, TypeVar
 
 import anyio
 from anyio.lowlevel import checkpoint_if_cancelled
@@ -13,7 +13,7 @@ from ._tenants import TenantMap
 from .errors import DeadlineExceeded, MemoryClosed, OutcomeUnknown, RecollectError
 from .hooks import Hooks
 from .predicates import Predicates
-from .stores import Archive, Reranker, Write
+from .stores import Archive, Reranker, WorkingStore, Write
 from .stores.changes import Change, Committed
 from .types import Episode, Limits, RecallWeights, Tenant, text_of
 
@@ -23,19 +23,25 @@ Outcome = tuple[Episode, ...] | Exception
 """The stored episodes of a write, or why there are none."""
 
 
+@dataclass(slots=True, eq=False)
 class TenantState:
-    """What the process keeps of a tenant while it is leased or idle."""
+    """What the process keeps of a tenant while it is leased or idle.
 
-    __slots__ = ()
+    Attributes:
+        working: what the store of working memory keeps: its `local()`.
+    """
+
+    working: Any
 
 
 @dataclass(frozen=True, slots=True)
 class Scope:
-    """What a handle stands for: a tenant, and what its writes default to."""
+    """What a handle stands for: a tenant, what its writes default to, and what it inherits from."""
 
     tenant: Tenant
     agent_id: str | None = None
     session_id: str | None = None
+    parents: tuple["Scope", ...] = ()
 
 
 @dataclass(slots=True, eq=False)
@@ -52,6 +58,7 @@ class Composition:
     """
 
     archive: Archive
+    working: WorkingStore
     tenants: TenantMap[Tenant, TenantState]
     embedding: Embedding | None
     reranker: Reranker | None

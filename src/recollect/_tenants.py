@@ -127,6 +127,13 @@ class TenantMap(Generic[K, S]):
         """Return the state of a tenant that the caller leases."""
         return self._leased[tenant].state
 
+    def peek(self, tenant: K) -> S | None:
+        """Return the state of a tenant, if there is one, without using it."""
+        for held in (self._leased, self._pinned, self._idle):
+            if tenant in held:
+                return held[tenant].state
+        return None
+
     # The rest runs without an await: the map is consistent whenever another task can look at it.
 
     def _has_room_for(self, tenant: K) -> bool:

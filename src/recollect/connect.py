@@ -15,14 +15,16 @@ from .types import Limits, RecallWeights
 if TYPE_CHECKING:
     from .memory import Memory
     from .postgres import Pool
-    from .predicates import Predicate
-    from .stores import Archive, Embedder, Reranker
+    from .predicates import Predicate, Predicates
+    from .redis import Client as RedisClient
+    from .stores import Archive, Embedder, Reranker, WorkingStore
 
 
 @asynccontextmanager
 async def open_memory(
     *,
     postgres: "str | Pool | None" = None,
+    redis: "str | RedisClient | None" = None,
     namespace: str = "default",
     embedder: "Embedder | None" = None,
     reranker: "Reranker | None" = None,
@@ -30,6 +32,7 @@ async def open_memory(
     limits: Limits = Limits(),
     weights: RecallWeights = RecallWeights(),
     language: str = "english",
+    on_outage: Literal["local", "error"] = "local",
     on_embedding_mismatch: Literal["error", "reembed"] = "error",
     on_predicate_mismatch: Literal["error", "replace"] = "error",
     deadline: float | None = 5.0,
@@ -43,6 +46,9 @@ async def open_memory(
         postgres: None for in process; "postgresql://..."; "embedded:PATH" for a PostgreSQL that is
             started for you; or an `asyncpg.Pool` of yours, which is not closed, and gets no codec: vectors
             go over it as hexadecimal text instead of in pgvector's binary format.
+        redis: None for working memory in process, which goes with its tenant's place in the tenant map;
+            "redis://...", "rediss://...", "redis+cluster://...", or a `redis.asyncio` client of yours, which
+            is not closed.
         namespace: default of `memory.user`.
         embedder: without one, recall goes by words and context.
         reranker: `async (query, texts) -> scores`, for the best hits of a recall; None keeps our order.
@@ -50,6 +56,8 @@ async def open_memory(
         limits: bounds of what is held and accepted.
         weights: what counts how much in a recall.
         language: of the texts; decides on stemming and stop words.
+        on_outage: what to do while Redis is away: "local" serves working memory from this process, as far as
+            it knows it, and saves what was written when Redis is back; "error" raises `StoreUnavailable`.
         on_embedding_mismatch: what to do if the archive holds vectors of another model: "error", or
             "reembed" to drop them and leave every episode pending.
         on_predicate_mismatch: what to do if the archive knows a predicate by another rule: "error", or
@@ -64,9 +72,10 @@ async def open_memory(
         ConfigurationError: something cannot work as it is given; the message says what to do.
         StoreUnavailable, DeadlineExceeded: the server did not answer.
     """
-    _check_choices(on_embedding_mismatch, on_predicate_mismatch, migrate)
+    _check_choices(on_embedding_mismatch, on_predicate_mismatch, migrate, on_outage)
     # Drivers and numpy take a while to import, which must not hold up the event loop.
-    await to_thread.run_sync(_load, "inprocess" if postgres is None else "postgres")
+    servers = [*["postgres"] * (postgres is not None), *["_fallback", "redis"] * (redis is not None)]
+    await to_thread.run_sync(_load, ["memory", "inprocess", *servers])
     from .memory import Memory
     from .predicates import Predicates
 
@@ -75,8 +84,12 @@ async def open_memory(
         archive = await stack.enter_async_context(
             _open_archive(postgres, schema=schema, migrate=migrate, deadline=deadline, clock=clock)
         )
+        working = await stack.enter_async_context(
+            _open_working(redis, on_outage=on_outage, limits=limits, deadline=deadline, clock=clock)
+        )
         memory = Memory(
             archive=archive,
+            working=working,
             namespace=namespace,
             embedder=embedder,
             reranker=reranker,
@@ -87,14 +100,12 @@ async def open_memory(
             deadline=deadline,
             clock=clock or utc_now,
         )
-        if embedder is not None:
-            reembed = on_embedding_mismatch == "reembed"
-            with bounded(None if reembed else deadline):  # to drop all vectors may take long
-                await archive.adopt_embedder(embedder.model, embedder.dimensions, reembed=reembed)
-        if declared:
-            replace = on_predicate_mismatch == "replace"
-            with bounded(None if replace else deadline):  # to fold their facts again may take long
-                await archive.adopt_predicates(declared.rules(), replace=replace)
+        await _adopt_embedder(
+            archive, embedder, reembed=on_embedding_mismatch == "reembed", deadline=deadline
+        )
+        await _adopt_predicates(
+            archive, declared, replace=on_predicate_mismatch == "replace", deadline=deadline
+        )
         stack.callback(memory.close)
         yield memory
 
@@ -121,12 +132,57 @@ async def _open_archive(
             yield archive
 
 
-def _load(backend: str) -> None:
-    for module in ("memory", backend):
+@asynccontextmanager
+async def _open_working(
+    redis: "str | RedisClient | None",
+    *,
+    on_outage: Literal["local", "error"],
+    limits: Limits,
+    deadline: float | None,
+    clock: Clock | None,
+) -> AsyncGenerator["WorkingStore"]:
+    if redis is None:
+        from .inprocess import InProcessWorking
+
+        yield InProcessWorking(clock=clock or utc_now, session_ttl=limits.session_ttl)
+        return
+    from ._fallback import FallbackWorking
+    from .redis import open_redis
+
+    local = on_outage == "local"
+    async with open_redis(
+        redis, session_ttl=limits.session_ttl, deadline=deadline, clock=clock, must_answer=not local
+    ) as primary:
+        yield FallbackWorking(primary, limits=limits, clock=clock or utc_now) if local else primary
+
+
+async def _adopt_embedder(
+    archive: "Archive", embedder: "Embedder | None", *, reembed: bool, deadline: float | None
+) -> None:
+    if embedder is not None:
+        with bounded(None if reembed else deadline):  # to drop all vectors may take long
+            await archive.adopt_embedder(embedder.model, embedder.dimensions, reembed=reembed)
+
+
+async def _adopt_predicates(
+    archive: "Archive", declared: "Predicates", *, replace: bool, deadline: float | None
+) -> None:
+    if declared:
+        with bounded(None if replace else deadline):  # to fold their facts again may take long
+            await archive.adopt_predicates(declared.rules(), replace=replace)
+
+
+def _load(modules: "Iterable[str]") -> None:
+    for module in modules:
         import_module(f"recollect.{module}")
 
 
-def _check_choices(on_embedding_mismatch: object, on_predicate_mismatch: object, migrate: object) -> None:
+def _check_choices(
+    on_embedding_mismatch: object, on_predicate_mismatch: object, migrate: object, on_outage: object
+) -> None:
+    if on_outage not in ("local", "error"):
+        msg = 'on_outage must be "local" or "error"'
+        raise ConfigurationError(msg)
     if on_predicate_mismatch not in ("error", "replace"):
         msg = 'on_predicate_mismatch must be "error" or "replace"'
         raise ConfigurationError(msg)

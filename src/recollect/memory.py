@@ -1,5 +1,5 @@
 import math
-from collections.abc import Collection, Iterable
+from collections.abc import Callable, Collection, Iterable
 
 from anyio.lowlevel import checkpoint_if_cancelled
 
@@ -14,18 +14,22 @@ from ._tenants import TenantMap
 from .errors import ConfigurationError
 from .hooks import After, Before, Event, Stage
 from .predicates import Predicate, Predicates
-from .stores import Archive, Embedder, Reranker
+from .stores import Archive, Embedder, Reranker, WorkingStore
 from .types import Limits, MemoryStatistics, Page, RecallWeights, Tenant
 from .user import UserMemory
 
 
-def open_tenants(limits: Limits) -> TenantMap[Tenant, TenantState]:
-    """Return a tenant map with these limits, to be shared by several memories."""
+def open_tenants(
+    limits: Limits, working: WorkingStore, *, on_evict: Callable[[Tenant, TenantState], None] | None = None
+) -> TenantMap[Tenant, TenantState]:
+    """Return a tenant map with these limits, to be shared by several memories on this store."""
     return TenantMap(
-        lambda tenant: TenantState(),
+        lambda tenant: TenantState(working.local()),
         capacity=limits.max_users,
         ttl=limits.user_idle_ttl,
         patience=limits.patience,
+        pinned=lambda state: working.unsaved(state.working) > 0,
+        on_evict=on_evict,
     )
 
 
@@ -33,8 +37,9 @@ class Memory:
     """Composes stores that somebody else opened; `open_memory` opens them as well.
 
     Args:
-        archive: episodes. Its embedder must be the one given here: `archive.adopt_embedder`.
-        tenants: shared with other memories of the process; None for one of its own.
+        archive: episodes and facts. Its embedder must be the one given here: `archive.adopt_embedder`.
+        working: working memory.
+        tenants: shared with other memories of the process on the same stores; None for one of its own.
         namespace: default of `user`.
         embedder: without one, recall goes by words and context.
         reranker: scores the best hits of a recall anew.
@@ -53,6 +58,7 @@ class Memory:
         self,
         *,
         archive: Archive,
+        working: WorkingStore,
         tenants: TenantMap[Tenant, TenantState] | None = None,
         namespace: str = "default",
         embedder: Embedder | None = None,
@@ -74,7 +80,8 @@ class Memory:
             embedding = Embedding(embedder, cached=limits.cached_embeddings, chunk_chars=limits.chunk_chars)
         self._composition = Composition(
             archive=archive,
-            tenants=open_tenants(limits) if tenants is None else tenants,
+            working=working,
+            tenants=open_tenants(limits, working) if tenants is None else tenants,
             embedding=embedding,
             reranker=reranker,
             limits=limits,
@@ -103,6 +110,7 @@ class Memory:
         agent_id: str | None = None,
         session_id: str | None = None,
         namespace: str | None = None,
+        parents: Iterable["UserMemory"] = (),
     ) -> "UserMemory":
         """Return a handle on one tenant. Costs nothing, and needs no closing.
 
@@ -110,6 +118,8 @@ class Memory:
             user_id: None for the anonymous tenant of the namespace.
             agent_id, session_id: defaults of what is written through the handle.
             namespace: None for that of the memory.
+            parents: handles of this memory, such as of a project or a team, whose blocks and variables can
+                be read with `inherit=True`; the nearest first.
         """
         self._composition.ensure_open()
         tenant = Tenant(
@@ -117,7 +127,10 @@ class Memory:
             check_optional_id("user_id", user_id),
         )
         scope = Scope(
-            tenant, check_optional_id("agent_id", agent_id), check_optional_id("session_id", session_id)
+            tenant,
+            check_optional_id("agent_id", agent_id),
+            check_optional_id("session_id", session_id),
+            tuple(parent.scope_in(self._composition) for parent in parents),
         )
         return UserMemory(self._composition, scope)
 

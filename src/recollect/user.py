@@ -20,10 +20,11 @@ from ._isolation import warn_if_shared
 from ._recall import recall
 from ._remembering import Embed, remember
 from .episodes import Episodes
-from .errors import LeaseError
+from .errors import ConfigurationError, LeaseError
 from .facts import Facts
 from .stores import Filters
 from .types import Episode, EpisodeDraft, FactHit, Message, Mode, Recollection
+from .working import Blocks, Checkpoints, Scratchpad, Task, Variables, Working
 
 
 class UserMemory:
@@ -39,6 +40,12 @@ class UserMemory:
         self._leases = 0
         self.episodes = Episodes(composition, scope)
         self.facts = Facts(composition, scope)
+        self.blocks = Blocks(composition, scope)
+        self.variables = Variables(composition, scope)
+        self.task = Task(composition, scope)
+        self.scratchpad = Scratchpad(composition, scope)
+        self.checkpoints = Checkpoints(composition, scope)
+        self.working = Working(composition, scope)
 
     @property
     def user_id(self) -> str | None:
@@ -69,6 +76,13 @@ class UserMemory:
     def __repr__(self) -> str:
         return f"<UserMemory user_id={self.user_id!r} namespace={self.namespace!r}>"
 
+    def scope_in(self, composition: Composition) -> Scope:
+        """Return what it stands for, for another handle of the same memory."""
+        if self._composition is not composition:
+            msg = "a parent must be a handle of the same memory"
+            raise ConfigurationError(msg)
+        return self._scope
+
     def at(self, *, agent_id: str | None = None, session_id: str | None = None) -> "UserMemory":
         """Return a narrower handle on the same tenant; what is not given stays as it is here."""
         self._composition.ensure_open()
@@ -76,6 +90,7 @@ class UserMemory:
             self._scope.tenant,
             check_optional_id("agent_id", agent_id) or self._scope.agent_id,
             check_optional_id("session_id", session_id) or self._scope.session_id,
+            self._scope.parents,
         )
         return UserMemory(self._composition, scope)
 

@@ -10,7 +10,7 @@ import pytest
 
 from recollect import Archive, EpisodeDraft, Memory, RecallWeights, Recollection
 from recollect.embedders import FunctionEmbedder
-from recollect.inprocess import InProcessArchive
+from recollect.inprocess import InProcessArchive, InProcessWorking
 from recollect.postgres import PostgresArchive
 from recollect.testing import Clock
 
@@ -65,6 +65,7 @@ def memories(postgres_archive: PostgresArchive, clock: Clock) -> tuple[Memory, M
         weights = RecallWeights(recency=0.3)
         return Memory(
             archive=archive,
+            working=InProcessWorking(clock=clock),
             embedder=embedder,
             clock=clock,
             weights=weights,

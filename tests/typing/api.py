@@ -45,6 +45,7 @@ from recollect import (
     open_memory,
 )
 from recollect.embedders import FunctionEmbedder
+from recollect.inprocess import InProcessWorking
 from recollect.testing import Check, Clock, FaultyEmbedder, HashEmbedder
 
 if TYPE_CHECKING:
@@ -87,12 +88,14 @@ async def composition(pool: "asyncpg.Pool[asyncpg.Record]", archive: Archive, cl
         pass
     async with open_memory(postgres="embedded:./data"):
         pass
-    Memory(archive=archive, embedder=HashEmbedder(), clock=lambda: datetime.now(UTC))
+    Memory(
+        working=InProcessWorking(), archive=archive, embedder=HashEmbedder(), clock=lambda: datetime.now(UTC)
+    )
 
     open_memory(postgres=7)  # type: ignore[arg-type]  # pyright: ignore[reportArgumentType]
     open_memory("postgresql://")  # type: ignore[call-arg]  # pyright: ignore[reportCallIssue]
     open_memory(migrate="sometimes")  # type: ignore[arg-type]  # pyright: ignore[reportArgumentType]
-    Memory(archive=memory)  # type: ignore[arg-type]  # pyright: ignore[reportArgumentType]
+    Memory(working=InProcessWorking(), archive=memory)  # type: ignore[arg-type]  # pyright: ignore[reportArgumentType]
 
 
 async def handles(memory: Memory) -> None:

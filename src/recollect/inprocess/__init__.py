@@ -3,5 +3,13 @@
 from .archive import InProcessArchive, InProcessDirectory
 from .episodes import InProcessEpisodes
 from .facts import InProcessFacts
+from .working import Desk, InProcessWorking
 
-__all__ = ("InProcessArchive", "InProcessDirectory", "InProcessEpisodes", "InProcessFacts")
+__all__ = (
+    "Desk",
+    "InProcessArchive",
+    "InProcessDirectory",
+    "InProcessEpisodes",
+    "InProcessFacts",
+    "InProcessWorking",
+)

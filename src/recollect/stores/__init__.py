@@ -15,6 +15,7 @@ from .archive import Archive, Directory
 from .episodes import Candidates, EpisodeStore, Filters, NewEpisode, Query, Write
 from .facts import FactStore
 from .plugs import Embedder, Reranker, TextKind
+from .working import Away, Emptied, Place, RemoteWorking, ReplyLost, Stamp, WorkingStore
 
 if TYPE_CHECKING:
     from .vectors import Booleans as Booleans
@@ -25,15 +26,22 @@ if TYPE_CHECKING:
 
 __all__ = (
     "Archive",
+    "Away",
     "Candidates",
     "Directory",
     "Embedder",
+    "Emptied",
     "EpisodeStore",
     "FactStore",
     "Filters",
     "NewEpisode",
+    "Place",
     "Query",
+    "RemoteWorking",
+    "ReplyLost",
     "Reranker",
+    "Stamp",
     "TextKind",
+    "WorkingStore",
     "Write",
 )

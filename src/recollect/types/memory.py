@@ -36,6 +36,9 @@ class Tenant:
         object.__setattr__(self, "key", quote(self.namespace, safe="") + user)
 
 
+_LIVES = ("user_idle_ttl", "variable_ttl", "session_ttl")
+
+
 @dataclass(frozen=True, slots=True)
 class Limits:
     """Bounds of a memory. Impossible values are a `ConfigurationError`.
@@ -51,6 +54,13 @@ class Limits:
         chunk_chars: characters embedded as one vector; longer text is embedded in chunks.
         cached_embeddings: texts whose vectors are kept in process.
         reranked: hits given to the reranker, or as many as are asked for if that is more.
+        max_blocks, max_variables, max_notes, max_checkpoints: in one scope of working memory; of notes and
+            checkpoints the oldest go.
+        max_variable_bytes: bytes of one variable, or of the context of a task, as JSON.
+        variable_ttl: seconds that a variable lives if nothing is said; None for ever.
+        session_ttl: seconds that the working memory of a session lives while nobody uses it; None for ever.
+        max_unsaved: edits of one tenant that are kept while Redis is away, before `StoreUnavailable`.
+        max_unsaved_bytes: text of all of them together, over all tenants.
     """
 
     max_users: int | None = 100_000
@@ -63,16 +73,25 @@ class Limits:
     chunk_chars: int = 2_000
     cached_embeddings: int = 4_096
     reranked: int = 50
+    max_blocks: int = 100
+    max_variables: int = 1_000
+    max_notes: int = 1_000
+    max_checkpoints: int = 32
+    max_variable_bytes: int = 262_144
+    variable_ttl: float | None = None
+    session_ttl: float | None = 7 * 86_400.0
+    max_unsaved: int = 1_000
+    max_unsaved_bytes: int = 67_108_864
 
     def __post_init__(self) -> None:
         for f in fields(self):
             value = getattr(self, f.name)
-            if value is None and f.name in ("max_users", "user_idle_ttl"):
+            if value is None and f.name in ("max_users", *_LIVES):
                 continue
             lowest = 0 if f.name in ("patience", "cached_embeddings") else 1
             if isinstance(value, bool) or not isinstance(value, int | float) or not value >= lowest:
                 # A ttl below one second is legitimate, zero is not.
-                if f.name == "user_idle_ttl" and isinstance(value, float) and value > 0:
+                if f.name in _LIVES and isinstance(value, float) and value > 0:
                     continue
                 msg = f"Limits.{f.name} must be a number of at least {lowest}, got {value!r}"
                 raise ConfigurationError(msg)

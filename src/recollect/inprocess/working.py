@@ -1,0 +1,113 @@
+from collections import OrderedDict
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from datetime import datetime, timedelta
+from typing import Any, TypeVar, cast
+
+from anyio.lowlevel import checkpoint
+
+from .._clock import Clock, utc_now
+from .._workspace import Edit, Look, Workspace
+from ..errors import IdempotencyConflict
+from ..stores.working import Place, Stamp, WorkingStore
+from ..types import Health, WorkingStatus
+
+T = TypeVar("T")
+
+KEYS = 1_000
+"""Operations of a scope that are remembered by the key that a user gave them; the oldest go."""
+
+SWEEP = 4
+"""Scopes that are looked at, at most, whenever one is used."""
+
+Name = tuple[str | None, str | None]
+
+
+@dataclass(slots=True, eq=False)
+class _Scope:
+    used_at: datetime
+    space: Workspace = field(default_factory=Workspace)
+    done: OrderedDict[str, tuple[str, Any]] = field(default_factory=OrderedDict[str, tuple[str, Any]])
+
+
+@dataclass(slots=True, eq=False)
+class Desk:
+    """The scopes of a tenant. The one that was used last comes last."""
+
+    scopes: OrderedDict[Name, _Scope] = field(default_factory=OrderedDict[Name, _Scope])
+
+
+class InProcessWorking(WorkingStore):
+    """Working memory that lives in the tenant map, and goes with its tenant's place in there.
+
+    No lock: each method checkpoints first and then runs without an await.
+
+    Args:
+        session_ttl: seconds after which a scope with a session is dropped unless it is used; None for never.
+    """
+
+    def __init__(self, *, clock: Clock = utc_now, session_ttl: float | None = None) -> None:
+        self._clock = clock
+        self._idle = None if session_ttl is None else timedelta(seconds=session_ttl)
+
+    def local(self) -> Desk:
+        return Desk()
+
+    def unsaved(self, local: Desk) -> int:
+        return 0
+
+    def status(self, local: Desk) -> WorkingStatus:
+        return WorkingStatus(source="local")
+
+    async def look(self, local: Desk, places: Sequence[Place], look: Look[T]) -> tuple[T, ...]:
+        await checkpoint()
+        now = self._clock()
+        return tuple(look.look(self._scope(local, place, now).space, now) for place in places)
+
+    async def apply(self, local: Desk, place: Place, edit: Edit[T], stamp: Stamp) -> T:
+        await checkpoint()
+        now = self._clock()
+        scope = self._scope(local, place, now)
+        if stamp.digest and stamp.id in scope.done:
+            digest, result = scope.done[stamp.id]
+            if digest != stamp.digest:
+                raise IdempotencyConflict(stamp.id)
+            return cast("T", result)
+        result = edit.apply(scope.space, now)
+        scope.space.created_at = scope.space.created_at or now
+        local.scopes[place.agent_id, place.session_id] = scope
+        if stamp.digest:
+            scope.done[stamp.id] = (stamp.digest, result)
+            if len(scope.done) > KEYS:
+                scope.done.popitem(last=False)
+        return result
+
+    async def health(self) -> Health:
+        await checkpoint()
+        return Health(ok=True, source="local", latency=0.0)
+
+    def _scope(self, desk: Desk, place: Place, now: datetime) -> _Scope:
+        """Return a scope, which is kept only once something is in it."""
+        self._sweep(desk, now)
+        name = place.agent_id, place.session_id
+        scope = desk.scopes.get(name)
+        if scope is None or self._is_over(name, scope, now):
+            desk.scopes.pop(name, None)
+            return _Scope(now)
+        scope.used_at = now
+        desk.scopes.move_to_end(name)
+        return scope
+
+    def _sweep(self, desk: Desk, now: datetime) -> None:
+        # Those that never end go to the back, and come round again.
+        for _ in range(min(SWEEP, len(desk.scopes)) if self._idle is not None else 0):
+            name, scope = next(iter(desk.scopes.items()))
+            if self._is_over(name, scope, now):
+                del desk.scopes[name]
+            elif name[1] is None:
+                desk.scopes.move_to_end(name)
+            else:
+                return
+
+    def _is_over(self, name: Name, scope: _Scope, now: datetime) -> bool:
+        return self._idle is not None and name[1] is not None and now - scope.used_at >= self._idle

@@ -1,0 +1,116 @@
+"""What a store of working memory must provide."""
+
+from collections.abc import Hashable, Sequence
+from dataclasses import dataclass
+from typing import Any, Protocol, TypeVar
+
+from .._workspace import Edit, Look
+from ..errors import OutcomeUnknown, StoreUnavailable
+from ..types import Health, Tenant, WorkingStatus
+
+T = TypeVar("T")
+
+
+@dataclass(frozen=True, slots=True)
+class Place:
+    """A scope: of a tenant, of an agent of it, or of a session, with or without an agent."""
+
+    tenant: Tenant
+    agent_id: str | None = None
+    session_id: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Stamp:
+    """What tells one edit from another.
+
+    Attributes:
+        id: of the operation: made twice with the same id, an edit applies once, and the second time returns
+            what it returned the first time; an appended block, and one that was set, as it is by then.
+        digest: of its content, if the id is a key that users give; "" otherwise.
+        age: seconds since it was made; above 0 only for what was made while the store was away. Of two edits
+            of the same variable or task the later one stays, whenever they arrive; notes are cleared up to
+            that instant.
+    """
+
+    id: str
+    digest: str = ""
+    age: float = 0.0
+
+
+class Away(StoreUnavailable):
+    """The server cannot be used, whatever is asked of it. Nothing was changed.
+
+    Attributes:
+        writes_only: it still answers questions.
+    """
+
+    def __init__(self, message: str, *, writes_only: bool = False) -> None:
+        super().__init__(message)
+        self.writes_only = writes_only
+
+    def __reduce__(self) -> tuple[type, tuple[object, ...], dict[str, object]]:
+        return type(self), self.args, {"writes_only": self.writes_only}
+
+
+class ReplyLost(OutcomeUnknown):
+    """The server went away after an edit was sent to it."""
+
+
+class Emptied(StoreUnavailable):
+    """The server has lost what it held of this tenant, and begins anew: said once, to the first who asks."""
+
+
+class WorkingStore(Protocol):
+    """Holds the working memory of many tenants. Every call is one round trip at most, and atomic.
+
+    What `_workspace` says of a look or an edit is what happens. Values are opaque: text goes in and out
+    byte for byte. An edit that raises has changed nothing, but for `OutcomeUnknown`.
+
+    What a store keeps of a tenant in this process is made by `local`, held by the tenant map, and given to
+    every call: the store itself keeps nothing per tenant, so that nothing outgrows the bound of the map.
+    """
+
+    def local(self) -> Any:
+        """Return what the store keeps of a tenant in this process, in the beginning. Must be cheap."""
+        ...
+
+    def unsaved(self, local: Any) -> int:
+        """Return how many edits would be lost if `local` were."""
+        ...
+
+    def status(self, local: Any) -> WorkingStatus:
+        """Return where the tenant's working memory lives right now."""
+        ...
+
+    async def look(self, local: Any, places: Sequence[Place], look: Look[T]) -> tuple[T, ...]:
+        """Answer a question in each of one or several scopes of one tenant.
+
+        Raises:
+            StoreUnavailable: the store is away, and this process does not know.
+        """
+        ...
+
+    async def apply(self, local: Any, place: Place, edit: Edit[T], stamp: Stamp) -> T:
+        """Make an edit.
+
+        Raises:
+            InvalidInput: a bound of the edit is reached.
+            VersionConflict, NotFound: as the edit says.
+            IdempotencyConflict: the key belongs to another edit.
+            StoreUnavailable, Overloaded: nothing was changed; try later.
+            OutcomeUnknown: it may have been made; make it again with the same id.
+        """
+        ...
+
+    async def health(self) -> Health:
+        """Ask whether the server answers. Never raises for what may pass."""
+        ...
+
+
+class RemoteWorking(WorkingStore, Protocol):
+    """A store on a server that may be away: then, and only then, it raises `Away`, `ReplyLost`, `Emptied`."""
+
+    def server(self, tenant: Tenant) -> Hashable:
+        """Return the server that a tenant is on: those of another one can be used while this one is away."""
+        ...
