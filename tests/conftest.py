@@ -2,8 +2,8 @@
 
 import os
 import tempfile
-from collections.abc import AsyncIterator, Callable, Iterator
-from contextlib import AbstractAsyncContextManager, asynccontextmanager, nullcontext
+from collections.abc import AsyncIterator, Callable, Iterator, Sequence
+from contextlib import AbstractAsyncContextManager, ExitStack, asynccontextmanager, nullcontext
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -22,6 +22,8 @@ from recollect.postgres._embedded import load_server
 from recollect.postgres.upkeep import migrate_schema
 from recollect.testing import Clock, HashEmbedder
 
+from .redis_servers import RedisCluster, RedisServer, given_url
+
 LOOPS: dict[str, tuple[str, dict[str, Any]]] = {
     "asyncio": ("asyncio", {"debug": True}),
     "uvloop": ("asyncio", {"use_uvloop": True}),
@@ -36,6 +38,9 @@ BACKENDS: dict[str, tuple[str, ...]] = {
 
 SERVER = "RECOLLECT_TEST_POSTGRES"
 """Environment variable with the DSN of a server to use instead of a private one."""
+
+DRIVEN = {"postgres_dsn", "redis_url", "redis_server", "redis_cluster"}
+"""Fixtures with a server, whose driver runs on asyncio only."""
 
 # A shared machine has slow moments; hypothesis must not mistake them for slow code.
 settings.register_profile(
@@ -60,7 +65,7 @@ def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
         ]
         metafunc.parametrize(("anyio_backend", "backend"), cells, indirect=True)
     else:
-        loops = BACKENDS["postgres"] if "postgres_dsn" in names else tuple(LOOPS)
+        loops = BACKENDS["postgres"] if DRIVEN & {*names} else tuple(LOOPS)
         metafunc.parametrize("anyio_backend", loops, indirect=True)
 
 
@@ -152,6 +157,39 @@ async def schema(anyio_backend: object, postgres_dsn: str) -> AsyncIterator[str]
     name = f"test_{uuid4().hex[:16]}"
     yield name
     await _execute(postgres_dsn, f"drop schema if exists {name} cascade")
+
+
+@pytest.fixture(scope="session")
+def redis_url() -> Iterator[str]:
+    """A server for the tests that keep to namespaces of their own."""
+    given = given_url()
+    if given is not None:
+        yield given
+        return
+    server = RedisServer()
+    yield server.url
+    server.close()
+
+
+@pytest.fixture
+def redis_server() -> Iterator[Callable[..., RedisServer]]:
+    """Starts a private server, with the options of its configuration: `maxmemory_policy="noeviction"`."""
+    with ExitStack() as servers:
+
+        def start(**options: str | Sequence[str]) -> RedisServer:
+            server = RedisServer({name.replace("_", "-"): words for name, words in options.items()})
+            servers.callback(server.close)
+            return server
+
+        yield start
+
+
+@pytest.fixture(scope="session")
+def redis_cluster() -> Iterator[RedisCluster]:
+    """Three masters, for the tests that keep to namespaces of their own."""
+    cluster = RedisCluster()
+    yield cluster
+    cluster.close()
 
 
 @dataclass(frozen=True)

@@ -1,4 +1,4 @@
-"""A proxy before PostgreSQL that can lose replies and fall silent."""
+"""A proxy before PostgreSQL or Redis that can lose replies and fall silent."""
 
 import asyncio
 from collections.abc import AsyncIterator, Callable
@@ -25,10 +25,16 @@ class Proxy:
 
     @property
     def dsn(self) -> str:
-        user = self._upstream.username or "postgres"
+        """The address of the server, but through here."""
+        user = self._upstream.username or ("" if self._is_redis else "postgres")
         password = f":{self._upstream.password}" if self._upstream.password else ""
-        host = f"{user}{password}@127.0.0.1:{self.port}"
-        return f"postgresql://{host}{self._upstream.path}?sslmode=disable"
+        address = f"{user}{password}{'@' if user or password else ''}127.0.0.1:{self.port}"
+        options = "" if self._is_redis else "?sslmode=disable"
+        return f"{self._upstream.scheme}://{address}{self._upstream.path}{options}"
+
+    @property
+    def _is_redis(self) -> bool:
+        return self._upstream.scheme == "redis"
 
     def silence(self) -> None:
         """Accept whatever comes, and pass nothing on, in either direction."""
@@ -73,7 +79,7 @@ class Proxy:
 
     async def _connected(self) -> tuple[asyncio.StreamReader, asyncio.StreamWriter]:
         directory = parse_qs(self._upstream.query).get("host", [""])[0]
-        port = self._upstream.port or 5432
+        port = self._upstream.port or (6379 if self._is_redis else 5432)
         if directory.startswith("/"):
             return await asyncio.open_unix_connection(f"{directory}/.s.PGSQL.{port}")
         return await asyncio.open_connection(self._upstream.hostname or directory or "localhost", port)
