@@ -21,6 +21,7 @@ from .facts import write_picture
 from .ingesting import Ingested, ingest
 from .options import AsJson, Namespace, Schema, Server, User
 from .running import Bar, explained, fail, opened, output, progress, run
+from .status import status
 
 # A line with a backspace keeps the lines of the paragraph below it as they are.
 IMPORT_HELP = """Import chats. What was imported before is not stored again.
@@ -152,6 +153,9 @@ def recall(
         console.print("nothing matches")
     cards = [Card(rank, hit, lines=4 if rank == 1 else 2) for rank, hit in enumerate(hits, start=1)]
     show_cards(console, query, cards, Scale.of(hits))
+
+
+app.command()(status)
 
 
 def _read_chats(file: Path, user: str | None) -> tuple[Chat, ...]:

@@ -13,6 +13,15 @@ Server = Annotated[
         show_default=False,
     ),
 ]
+Redis = Annotated[
+    str | None,
+    typer.Option(
+        envvar="RECOLLECT_REDIS",
+        metavar="URL",
+        help="Redis that keeps working memory, such as redis://localhost. [default: none]",
+        show_default=False,
+    ),
+]
 User = Annotated[str, typer.Option(help="Whose memory.")]
 Namespace = Annotated[str, typer.Option(help="Application or environment that the user belongs to.")]
 Schema = Annotated[str, typer.Option(help="Schema that holds the tables.")]
