@@ -203,6 +203,20 @@ def test_the_demo_tells_what_was_believed_from_what_is_true(
     assert [episode["session_id"] for episode in facts["why"]["episodes"]] == ["2026-06-05-boxes"]
 
 
+def test_the_demo_shows_what_is_at_hand_put_right_and_run_out(
+    demo_as_json: subprocess.CompletedProcess[str], demo_as_text: str
+) -> None:
+    at_hand = json.loads(demo_as_json.stdout)["at_hand"]
+    assert at_hand["source"] == "local"
+    assert at_hand["version"] == 4  # three were appended, one was put right
+    shown = [line.strip() for line in demo_as_text.splitlines()]
+    assert all(line in shown for line in at_hand["prompt"].splitlines())
+    assert "19 September: Ines marries Tomasz\n28 May" in at_hand["prompt"]
+    assert at_hand["errand"] == ["audition with a choir", None]
+    assert (at_hand["task"]["current_step"], at_hand["task"]["progress_percent"]) == (8, 100)
+    assert "▰▰▰▰▰▰▰▰▰▰ 100 %, step 8 of 8, done" in demo_as_text
+
+
 def test_every_fact_of_the_demo_is_said_by_its_source() -> None:
     said = {
         "studio": "Estúdio Vento", "porto": "Bonfim", "four": "four espressos", "wedding": "12 September",

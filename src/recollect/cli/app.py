@@ -65,17 +65,28 @@ def demo(
             dir_okay=False,
         ),
     ] = None,
+    redis: Annotated[
+        str | None, typer.Option(metavar="URL", help="Keep what is at hand in this Redis. [default: none]")
+    ] = None,
     as_json: AsJson = False,
 ) -> None:
     """Remember a conversation of five months in a PostgreSQL of its own, and ask it hard questions."""
     from .demo import load_demo, perform
-    from .demo.report import document, show_answers, show_closing, show_facts, show_introduction, show_summary
+    from .demo.report import (
+        document,
+        show_answers,
+        show_at_hand,
+        show_closing,
+        show_facts,
+        show_introduction,
+        show_summary,
+    )
 
     brought = load_demo()
     with ExitStack() as stack:
         path = data or Path(stack.enter_context(TemporaryDirectory(prefix="recollect-"))) / "data"
         bar = stack.enter_context(progress("Starting PostgreSQL"))
-        done = run(partial(perform, f"embedded:{path}", brought, bar))
+        done = run(partial(perform, f"embedded:{path}", redis, brought, bar))
     drawn_in = svg or (None if data is None else data.with_name(f"{data.name}.svg"))
     if drawn_in is not None:
         beliefs = done.beliefs
@@ -88,6 +99,7 @@ def demo(
     show_answers(console, done)
     show_summary(console, done)
     show_facts(console, done, drawn_in=drawn_in)
+    show_at_hand(console, done)
     show_closing(console, done, kept_at=None if data is None else f"embedded:{data}")
 
 

@@ -12,7 +12,7 @@ from ..types import Block, BlockConflict, Health, TaskState, WorkingStats, Worki
 from .excerpts import printable
 from .instants import labels
 
-CELLS = 20
+CELLS = 10
 """Of the bar of a task."""
 
 

@@ -19,12 +19,15 @@ from ...types import EpisodeDraft, Recollection
 from ..chats import Chat, parse_chats
 from ..ingesting import ingest
 from ..running import DEADLINE, Bar
+from .desk import AtHand, Desk
 from .story import PREDICATES, STORY, Beliefs, StoryClock, ask, believe, fact_texts
 
 if TYPE_CHECKING:
     from ...stores import Vectors
 
 MODEL = "all-MiniLM-L6-v2"
+NAMESPACE = "recollect-demo"
+"""Of working memory: a Redis may hold that of others."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -95,6 +98,7 @@ class Demonstration:
     chat: Chat
     answers: tuple[Answer, ...]
     beliefs: Beliefs
+    at_hand: AtHand
     new: int
     opening: float
     remembering: float
@@ -108,11 +112,12 @@ def load_demo() -> Demo:
     return Demo(chat, questions, _embedder(chat, questions))
 
 
-async def perform(postgres: str, demo: Demo, bar: Bar) -> Demonstration:
+async def perform(postgres: str, redis: str | None, demo: Demo, bar: Bar) -> Demonstration:
     """Remember the conversation, and what it says to be true; then ask.
 
     Args:
         postgres: where to keep it; a conversation that is there already is not stored twice.
+        redis: where to keep what is at hand; None for in process.
         demo: from `load_demo`.
         bar: shows how far it got.
     """
@@ -120,6 +125,7 @@ async def perform(postgres: str, demo: Demo, bar: Bar) -> Demonstration:
     begun = perf_counter()
     async with open_memory(
         postgres=postgres,
+        redis=redis,
         embedder=demo.embedder,
         predicates=PREDICATES,
         migrate="auto",
@@ -128,7 +134,8 @@ async def perform(postgres: str, demo: Demo, bar: Bar) -> Demonstration:
     ) as memory:
         opened = perf_counter()
         bar.begin("Remembering", of="exchanges", total=len(chat.drafts))
-        new = await _remember(memory, chat, clock, bar)
+        desk = Desk(memory.user(chat.user, namespace=NAMESPACE), sessions=chat.sessions)
+        new = await _remember(memory, chat, clock, desk, bar)
         remembered = perf_counter()
         user = memory.user(chat.user)
         answers = [
@@ -136,10 +143,12 @@ async def perform(postgres: str, demo: Demo, bar: Bar) -> Demonstration:
         ]
         recalled = perf_counter()
         beliefs = await ask(memory, at=clock.now)
+        at_hand = await desk.look()
     return Demonstration(
         chat=chat,
         answers=tuple(answers),
         beliefs=beliefs,
+        at_hand=at_hand,
         new=new,
         opening=opened - begun,
         remembering=remembered - opened,
@@ -147,15 +156,17 @@ async def perform(postgres: str, demo: Demo, bar: Bar) -> Demonstration:
     )
 
 
-async def _remember(memory: Memory, chat: Chat, clock: StoryClock, bar: Bar) -> int:
+async def _remember(memory: Memory, chat: Chat, clock: StoryClock, desk: Desk, bar: Bar) -> int:
     """Remember one session after the other, each at its own time; return how many exchanges are new."""
     user, new, known = memory.user(chat.user), 0, dict[str, str]()
+    await desk.begin()
     for session, drafts in _sessions(chat).items():
         clock.now = _said_at(drafts[-1])
         new += (await ingest(user, drafts, advance=bar.advance, batch=10)).new
         for statement in STORY:
             if statement.session == session:
                 await believe(memory, statement, drafts[statement.exchange].id or "", known)
+        await desk.after(session, now=clock.now)
     return new
 
 

@@ -15,12 +15,14 @@ from ...types import Recollection
 from ..display import SIGNALS, Card, Scale, day, show_cards
 from ..excerpts import excerpt
 from ..tables import show_timeline
+from ..working import task_line
 from . import Answer, Demonstration, Question
 from .story import THEN, USER
 
 SNIPPET = """\
 async with open_memory(postgres="embedded:./data") as memory:
     alice = memory.user("alice")
+    await alice.blocks.set("persona", "Prefers short answers.")
     await alice.remember("I moved to Lisbon", "How is it?", session_id="s1")
     hits = await alice.recall("where does she live?")
     await alice.facts.add("alice", "lives_in", "Lisbon")"""
@@ -112,6 +114,24 @@ def show_facts(console: Console, done: Demonstration, *, drawn_in: Path | None) 
     console.print()
 
 
+def show_at_hand(console: Console, done: Demonstration) -> None:
+    """Print working memory: what stands in the prompt, and what else there is of the task."""
+    at_hand = done.at_hand
+    title = Text("What the agent has at hand", style="bold")
+    console.print(Rule(title, align="left", style="dim"))
+    where = "in this process; --redis URL for a Redis" if at_hand.health.source == "local" else "in Redis"
+    console.print(f"Working memory, {where}. This stands in every prompt, whatever is asked:")
+    console.print()
+    console.print(Padding(Text(at_hand.prompt, style="green"), (0, 0, 0, 2), expand=False))
+    console.print()
+    table = Table.grid(padding=(0, 2, 0, 0))
+    table.add_row(Text("    dates", style="dim"), f"appended to, then put right: version {at_hand.version}")
+    table.add_row(Text("    next_week", style="dim"), f"set for a week: {at_hand.errand[0]}; {_later(done)}")
+    table.add_row(Text("    task", style="dim"), task_line(at_hand.task))
+    console.print(table)
+    console.print()
+
+
 def show_closing(console: Console, done: Demonstration, *, kept_at: str | None) -> None:
     """Say what was shown, and what to try next."""
     both = [str(number) for number, answer in enumerate(done.answers, start=1) if _has_both(answer)]
@@ -166,6 +186,13 @@ def document(done: Demonstration) -> dict[str, Any]:
             "now": done.beliefs.now.model_dump(mode="json"),
             "why": done.beliefs.why.model_dump(mode="json"),
         },
+        "at_hand": {
+            "source": done.at_hand.health.source,
+            "prompt": done.at_hand.prompt,
+            "version": done.at_hand.version,
+            "task": done.at_hand.task.model_dump(mode="json"),
+            "errand": list(done.at_hand.errand),
+        },
         "questions": [
             {
                 "question": answer.question.text,
@@ -206,6 +233,11 @@ def _card(rank: int, hit: Recollection, question: Question) -> Card:
     if hit.episode.id in question.evidence:
         return Card(rank, hit, "✓ answer, newer" if question.superseded else "✓ answer", lines=4)
     return Card(rank, hit, lines=1)
+
+
+def _later(done: Demonstration) -> str:
+    value = done.at_hand.errand[1]
+    return f"on {day(done.beliefs.at)} it is gone" if value is None else f"still {value}"
 
 
 def _fate(kept_at: str | None) -> str:
