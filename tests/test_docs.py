@@ -26,6 +26,7 @@ from recollect.types import Fact
 
 ROOT = Path(__file__).parents[1]
 PAGE = (ROOT / "docs" / "facts.md").read_text(encoding="utf-8")
+WORKING = (ROOT / "docs" / "working-memory.md").read_text(encoding="utf-8")
 PICTURE = ROOT / "docs" / "two-times.svg"
 SNIPPET = re.compile(r"<!-- on (\S+) -->\n```python\n(.*?)```", re.DOTALL)
 LAST_DRAWN = "2024-07-01"
@@ -40,7 +41,7 @@ async def run(code: str, names: dict[str, Any]) -> list[str]:
     """Run a snippet, which may await; return what it prints."""
     printed = StringIO()
     with redirect_stdout(printed):
-        result = eval(compile(code, "facts.md", "exec", ast.PyCF_ALLOW_TOP_LEVEL_AWAIT), names)
+        result = eval(compile(code, "snippet", "exec", ast.PyCF_ALLOW_TOP_LEVEL_AWAIT), names)
         if result is not None:
             await result
     return printed.getvalue().splitlines()
@@ -52,27 +53,32 @@ def kept_open(code: str) -> str:
     if not opening:
         return code
     arguments, _, body = block.partition(") as memory:\n")
-    opened = f"memory = await stack.enter_async_context(open_memory({arguments}, clock=clock))\n"
+    given = f"{arguments}, clock=clock" if arguments else "clock=clock"
+    opened = f"memory = await stack.enter_async_context(open_memory({given}))\n"
     return before + opened + dedent(body)
 
 
-async def told() -> tuple[list[tuple[list[str], list[str]]], tuple[Fact, ...]]:
-    """Run the page; return what each snippet prints and should, and what was believed until the picture."""
+Outputs = list[tuple[list[str], list[str]]]
+
+
+async def told(page: str = PAGE) -> tuple[Outputs, tuple[Fact, ...]]:
+    """Run a page; return what each snippet prints and should, and what was believed until the picture."""
     clock, outputs, pieces = Clock(), [], ()
     async with AsyncExitStack() as stack:
         names: dict[str, Any] = {"stack": stack, "clock": clock}
-        for day, code in SNIPPET.findall(PAGE):
+        for day, code in SNIPPET.findall(page):
             clock.now = evening(day)
             printed = await run(kept_open(code), names)
-            outputs.append((printed, re.findall(r"^# -> (.*)$", code, re.MULTILINE)))
+            outputs.append((printed, re.findall(r"^ *# -> (.*)$", code, re.MULTILINE)))
             if day <= LAST_DRAWN:
                 pieces = await names["alice"].facts.history("alice", "lives_in")
     return outputs, pieces
 
 
-def test_the_snippets_print_what_the_page_says():
-    outputs, _ = anyio.run(told)
-    assert len(outputs) == PAGE.count("```python") >= 5
+@pytest.mark.parametrize("page", [PAGE, WORKING], ids=["facts", "working memory"])
+def test_the_snippets_print_what_the_page_says(page: str):
+    outputs, _ = anyio.run(told, page)
+    assert len(outputs) == page.count("```python") >= 5
     for printed, expected in outputs:
         assert printed == expected
     assert sum(bool(expected) for _, expected in outputs) >= 5
