@@ -172,6 +172,17 @@ def test_the_first_program_of_the_readme_runs():
     with redirect_stdout(printed):
         exec(code.group(1), {})
     assert "I moved to Lisbon last week" in printed.getvalue()
+    assert '<block name="persona">Prefers short answers.</block>' in printed.getvalue()
+
+
+def test_the_snippet_of_the_readme_on_working_memory_runs():
+    section = (ROOT / "README.md").read_text(encoding="utf-8").partition("## Working memory\n")[2]
+    code = re.search(r"```python\n(.*?)```", section, re.DOTALL)
+    assert code is not None
+    names = {"open_memory": recollect.open_memory, "TaskState": recollect.TaskState}
+    printed = anyio.run(run, code.group(1), names)
+    assert '<block name="people">Ines is her sister.</block>' in "\n".join(printed)
+    assert "degraded=False" in printed[-1]
 
 
 if __name__ == "__main__":
