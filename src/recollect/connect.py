@@ -73,9 +73,7 @@ async def open_memory(
         StoreUnavailable, DeadlineExceeded: the server did not answer.
     """
     _check_choices(on_embedding_mismatch, on_predicate_mismatch, migrate, on_outage)
-    # Drivers and numpy take a while to import, which must not hold up the event loop.
-    servers = [*["postgres"] * (postgres is not None), *["_fallback", "redis"] * (redis is not None)]
-    await to_thread.run_sync(_load, ["memory", "inprocess", *servers])
+    await _load(postgres=postgres is not None, redis=redis is not None)
     from .memory import Memory
     from .predicates import Predicates
 
@@ -100,12 +98,9 @@ async def open_memory(
             deadline=deadline,
             clock=clock or utc_now,
         )
-        await _adopt_embedder(
-            archive, embedder, reembed=on_embedding_mismatch == "reembed", deadline=deadline
-        )
-        await _adopt_predicates(
-            archive, declared, replace=on_predicate_mismatch == "replace", deadline=deadline
-        )
+        reembed, replace = on_embedding_mismatch == "reembed", on_predicate_mismatch == "replace"
+        await _adopt_embedder(archive, embedder, reembed=reembed, deadline=deadline)
+        await _adopt_predicates(archive, declared, replace=replace, deadline=deadline)
         stack.callback(memory.close)
         yield memory
 
@@ -146,14 +141,18 @@ async def _open_working(
 
         yield InProcessWorking(clock=clock or utc_now, session_ttl=limits.session_ttl)
         return
-    from ._fallback import FallbackWorking
+    from ._fallback import open_fallback
     from .redis import open_redis
 
     local = on_outage == "local"
     async with open_redis(
         redis, session_ttl=limits.session_ttl, deadline=deadline, clock=clock, must_answer=not local
     ) as primary:
-        yield FallbackWorking(primary, limits=limits, clock=clock or utc_now) if local else primary
+        if not local:
+            yield primary
+            return
+        async with open_fallback(primary, limits=limits, clock=clock or utc_now) as working:
+            yield working
 
 
 async def _adopt_embedder(
@@ -172,9 +171,15 @@ async def _adopt_predicates(
             await archive.adopt_predicates(declared.rules(), replace=replace)
 
 
-def _load(modules: "Iterable[str]") -> None:
-    for module in modules:
-        import_module(f"recollect.{module}")
+async def _load(*, postgres: bool, redis: bool) -> None:
+    """Import what is needed in a thread: drivers and numpy take a while, and must not hold up the loop."""
+    servers = [*["postgres"] * postgres, *["_fallback", "redis"] * redis]
+
+    def load() -> None:
+        for module in ("memory", "inprocess", *servers):
+            import_module(f"recollect.{module}")
+
+    await to_thread.run_sync(load)
 
 
 def _check_choices(

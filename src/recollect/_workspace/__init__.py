@@ -4,15 +4,20 @@ In process they are carried out as they stand here. Another store carries them o
 is what they mean there, too.
 """
 
-from .blocks import AppendBlock, DeleteBlock, GetBlock, ListBlocks, MoveBlock, SetBlock
+from .blocks import AppendBlock, DeleteBlock, GetBlock, ListBlocks, MoveBlock, SetBlock, put
 from .checkpoints import CountAll, CreateCheckpoint, DeleteCheckpoint, ListCheckpoints, RestoreCheckpoint
 from .conflicts import Keep, ListConflicts, ResolveConflict, SaveBlock
 from .notes import AppendNote, ClearNotes, ListNotes
-from .space import Edit, Look, Part, Variable, Workspace
+from .space import BLOCKS, NOTES, STORE, TASK, VARIABLES, Edit, Look, Part, Variable, Workspace
 from .task import ClearTask, GetTask, SetTask, UpdateTask
 from .variables import ClearVariables, DeleteVariable, GetVariables, ListKeys, ListVariables, SetVariable
 
 __all__ = (
+    "BLOCKS",
+    "NOTES",
+    "STORE",
+    "TASK",
+    "VARIABLES",
     "AppendBlock",
     "AppendNote",
     "ClearNotes",
@@ -46,4 +51,5 @@ __all__ = (
     "UpdateTask",
     "Variable",
     "Workspace",
+    "put",
 )

@@ -56,6 +56,10 @@ class SetBlock(Edit[Block]):
     def needs(self) -> tuple[Part, ...]:
         return () if self.if_version is None else (block_part(self.name),)
 
+    @property
+    def settles(self) -> tuple[Part, ...]:
+        return (block_part(self.name),)
+
     def apply(self, space: Workspace, now: datetime) -> Block:
         current = space.blocks.get(self.name)
         if self.if_version is not None and self.if_version != (current.version if current else 0):

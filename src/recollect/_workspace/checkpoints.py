@@ -84,10 +84,10 @@ class RestoreCheckpoint(Edit[Checkpoint]):
         update = {"version": space.newest + 1, "updated_at": now}
         space.blocks = {block.name: block.model_copy(update=update) for block in saved.blocks}
         space.variables = {
-            key: Variable(value, None if left is None else now + left)
+            key: Variable(value, None if left is None else now + left, now)
             for key, (value, left) in saved.variables.items()
         }
-        space.task = saved.task
+        space.task, space.task_at = saved.task, now
         space.notes = deque(saved.notes)
         return saved.checkpoint
 

@@ -64,7 +64,7 @@ class SaveBlock(Edit[Block | BlockConflict | None]):
         id: of the conflict, if it becomes one.
         text: None deletes the block.
         base: the version that ours was made from, 0 if there was no such block; None if it was never seen:
-            then ours is saved if there is none.
+            then ours is saved unless the block was changed later than ours was made.
         version: that ours had here; it gets this one, or a higher one.
     """
 
@@ -78,7 +78,11 @@ class SaveBlock(Edit[Block | BlockConflict | None]):
         current = space.blocks.get(self.name)
         if self.text == (current.text if current else None):
             return current
-        if (self.base or 0) != (current.version if current else 0):
+        if self.base is None:
+            is_newer = current is not None and current.updated_at > now
+        else:
+            is_newer = self.base != (current.version if current else 0)
+        if is_newer:
             conflict = BlockConflict.model_construct(
                 id=self.id, name=self.name, ours=self.text, base_version=self.base, at=now
             )

@@ -70,6 +70,12 @@ class ClearNotes(Edit[int]):
         space.notes.clear()
         return count
 
+    def apply_late(self, space: Workspace, made_at: datetime) -> int:
+        newer = deque(note for note in space.notes if note.at > made_at)
+        count = len(space.notes) - len(newer)
+        space.notes = newer
+        return count
+
     def learn(self, space: Workspace, result: int, now: datetime) -> None:
         space.notes.clear()
         space.known.add(NOTES)

@@ -28,10 +28,11 @@ STORE: Part = ("store",)
 
 @dataclass(frozen=True, slots=True)
 class Variable:
-    """A value as JSON text, and when it ceases to be, if ever."""
+    """A value as JSON text, when it ceases to be, if ever, and when it was set, where that is known."""
 
     value: str
     expires_at: datetime | None = None
+    written_at: datetime | None = field(default=None, compare=False)
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,6 +54,7 @@ class Workspace:
         created_at: of the first edit.
         newest: the highest version that a block had which is gone: its name starts above it.
         variables: with those that have ceased to be, until somebody counts them.
+        task_at: when the task was last written, or cleared.
         notes: oldest first.
         known: parts that are as the store has them.
     """
@@ -62,6 +64,7 @@ class Workspace:
     newest: int = 0
     variables: dict[str, Variable] = field(default_factory=dict[str, Variable])
     task: TaskState | None = None
+    task_at: datetime | None = None
     notes: deque[Note] = field(default_factory=deque[Note])
     checkpoints: dict[str, Saved] = field(default_factory=dict[str, Saved])
     conflicts: dict[str, BlockConflict] = field(default_factory=dict[str, BlockConflict])
@@ -111,9 +114,18 @@ class Edit(Generic[T]):
         """Return what has to be known to make it without the store."""
         return ()
 
+    @property
+    def settles(self) -> tuple[Part, ...]:
+        """Return what is known once it is made, whatever there was before."""
+        return ()
+
     def apply(self, space: Workspace, now: datetime) -> T:
         """Make it, and return its result."""
         raise NotImplementedError
+
+    def apply_late(self, space: Workspace, made_at: datetime) -> T:
+        """Make what was to be made at that instant, if nothing that was made later stands in its way."""
+        return self.apply(space, made_at)
 
     def learn(self, space: Workspace, result: T, now: datetime) -> None:
         """Have `space` know what a store has made of it."""

@@ -22,9 +22,19 @@ class GetTask(Look[TaskState | None]):
 class SetTask(Edit[TaskState]):
     state: TaskState
 
+    @property
+    def settles(self) -> tuple[Part, ...]:
+        return (TASK,)
+
     def apply(self, space: Workspace, now: datetime) -> TaskState:
         space.task = self.state.model_copy(update={"updated_at": now})
+        space.task_at = now
         return space.task
+
+    def apply_late(self, space: Workspace, made_at: datetime) -> TaskState:
+        if _is_newer(space, made_at):
+            return self.state.model_copy(update={"updated_at": made_at})
+        return self.apply(space, made_at)
 
     def learn(self, space: Workspace, result: TaskState, now: datetime) -> None:
         _learn(space, result)
@@ -51,7 +61,11 @@ class UpdateTask(Edit[TaskState | None]):
             }
             changed = {name: value for name, value in given.items() if value is not None}
             space.task = space.task.model_copy(update={**changed, "updated_at": now})
+            space.task_at = now
         return space.task
+
+    def apply_late(self, space: Workspace, made_at: datetime) -> TaskState | None:
+        return space.task if _is_newer(space, made_at) else self.apply(space, made_at)
 
     def learn(self, space: Workspace, result: TaskState | None, now: datetime) -> None:
         _learn(space, result)
@@ -64,11 +78,18 @@ class ClearTask(Edit[bool]):
         return (TASK,)
 
     def apply(self, space: Workspace, now: datetime) -> bool:
-        found, space.task = space.task is not None, None
+        found, space.task, space.task_at = space.task is not None, None, now
         return found
+
+    def apply_late(self, space: Workspace, made_at: datetime) -> bool:
+        return not _is_newer(space, made_at) and self.apply(space, made_at)
 
     def learn(self, space: Workspace, result: bool, now: datetime) -> None:
         _learn(space, None)
+
+
+def _is_newer(space: Workspace, made_at: datetime) -> bool:
+    return space.task_at is not None and space.task_at > made_at
 
 
 def _learn(space: Workspace, found: TaskState | None) -> None:

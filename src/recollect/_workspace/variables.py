@@ -67,17 +67,25 @@ class SetVariable(Edit[None]):
     ttl: float | None
     at_most: int
 
+    @property
+    def settles(self) -> tuple[Part, ...]:
+        return (_part(self.key),)
+
     def apply(self, space: Workspace, now: datetime) -> None:
         new = self.key not in space.variables
         if new and len(space.variables) >= self.at_most and len(space.sweep(now)) >= self.at_most:
             raise too_many(self.at_most)
         space.variables[self.key] = self._made(now)
 
+    def apply_late(self, space: Workspace, made_at: datetime) -> None:
+        if not _is_newer(space.variables.get(self.key), made_at):
+            self.apply(space, made_at)
+
     def learn(self, space: Workspace, result: None, now: datetime) -> None:
         _learn(space, self.key, self._made(now))
 
     def _made(self, now: datetime) -> Variable:
-        return Variable(self.value, None if self.ttl is None else after(now, self.ttl))
+        return Variable(self.value, None if self.ttl is None else after(now, self.ttl), now)
 
 
 @dataclass(frozen=True, slots=True)
@@ -92,6 +100,9 @@ class DeleteVariable(Edit[bool]):
         found = space.variable(self.key, now) is not None
         space.variables.pop(self.key, None)
         return found
+
+    def apply_late(self, space: Workspace, made_at: datetime) -> bool:
+        return not _is_newer(space.variables.get(self.key), made_at) and self.apply(space, made_at)
 
     def learn(self, space: Workspace, result: bool, now: datetime) -> None:
         _learn(space, self.key, None)
@@ -110,6 +121,11 @@ class ClearVariables(Edit[int]):
         space.variables.clear()
         return count
 
+    def apply_late(self, space: Workspace, made_at: datetime) -> int:
+        found = space.sweep(made_at)
+        space.variables = {key: each for key, each in found.items() if _is_newer(each, made_at)}
+        return len(found) - len(space.variables)
+
     def learn(self, space: Workspace, result: int, now: datetime) -> None:
         space.variables.clear()
         space.known.add(VARIABLES)
@@ -121,6 +137,10 @@ def after(now: datetime, seconds: float) -> datetime | None:
         return now + timedelta(seconds=seconds)
     except OverflowError:
         return None
+
+
+def _is_newer(variable: Variable | None, made_at: datetime) -> bool:
+    return variable is not None and variable.written_at is not None and variable.written_at > made_at
 
 
 def too_many(at_most: int) -> InvalidInput:

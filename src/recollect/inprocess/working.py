@@ -73,7 +73,10 @@ class InProcessWorking(WorkingStore):
             if digest != stamp.digest:
                 raise IdempotencyConflict(stamp.id)
             return cast("T", result)
-        result = edit.apply(scope.space, now)
+        if stamp.age:
+            result = edit.apply_late(scope.space, now - timedelta(seconds=stamp.age))
+        else:
+            result = edit.apply(scope.space, now)
         scope.space.created_at = scope.space.created_at or now
         local.scopes[place.agent_id, place.session_id] = scope
         if stamp.digest:

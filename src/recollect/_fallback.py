@@ -1,0 +1,369 @@
+"""Working memory that goes on while its server is away, and says so.
+
+For each server there are two circuits (`_circuit`), for looks and for edits: a server may answer the one
+and refuse the other. While a circuit is open this process answers from what it has lately written or read
+(`_unsaved`), and what it has never seen is `StoreUnavailable`: an outage is never read as "empty".
+
+    closed         everything goes to the server; what it answers is learnt
+    open           looks are answered from the replicas, edits are made on them and logged
+    half-open      one call is the probe; the others go on as if the circuit were open
+    reconciling    the circuit is closed, but this tenant has a log: the next call of the tenant, of
+                   whatever kind, sends the log first, edit by edit, each under its id
+
+There is no task for any of this: the next call does it. A tenant with a log is pinned in the tenant map.
+"""
+
+import logging
+from collections import OrderedDict
+from collections.abc import AsyncGenerator, Awaitable, Callable, Hashable, Sequence
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, field
+from datetime import datetime
+from typing import Any, TypeVar, cast
+
+import anyio
+from anyio.lowlevel import checkpoint_if_cancelled
+
+from ._circuit import Circuit
+from ._clock import Clock, utc_now
+from ._unsaved import Replica
+from ._workspace import CountAll, Edit, ListKeys, ListNotes, ListVariables, Look
+from .errors import Conflict, InvalidInput, NotFound, StoreUnavailable
+from .stores import Away, Emptied, Place, RemoteWorking, ReplyLost, Stamp, WorkingStore
+from .types import BlockConflict, Health, Limits, Tenant, WorkingStatus
+
+T = TypeVar("T")
+
+GRACE = 0.3
+"""Seconds in which unsaved edits may still be saved when the memory closes."""
+
+AWAY = "Redis is away, and this process does not know what is asked for; try later"
+FULL = "Redis is away, and as much is unsaved as Limits.max_unsaved and max_unsaved_bytes allow; try later"
+
+SCOPES = 64
+"""Scopes of a tenant that are known while its server is away; those that were used least lately go."""
+
+logger = logging.getLogger("recollect")
+
+
+@dataclass(slots=True, eq=False)
+class Line:
+    """What is known of one server.
+
+    Attributes:
+        since: when it went away; None while it is there.
+    """
+
+    looks: Circuit = field(default_factory=Circuit)
+    edits: Circuit = field(default_factory=Circuit)
+    since: datetime | None = None
+
+
+@dataclass(slots=True, eq=False)
+class Local:
+    """What this process keeps of a tenant.
+
+    Attributes:
+        primary: what the server's store keeps.
+        unsaved: edits in the logs of all replicas; `weight` is their size in bytes.
+        lock: there while somebody sends the logs.
+    """
+
+    primary: Any
+    replicas: OrderedDict[Place, Replica] = field(default_factory=OrderedDict[Place, Replica])
+    line: Line | None = None
+    unsaved: int = 0
+    weight: int = 0
+    lock: anyio.Lock | None = None
+
+    def replica(self, place: Place) -> Replica:
+        found = self.replicas.get(place)
+        if found is None:
+            found = self.replicas[place] = Replica(place)
+            if len(self.replicas) > SCOPES:
+                self._drop_one()
+        else:
+            self.replicas.move_to_end(place)
+        return found
+
+    def _drop_one(self) -> None:
+        for place, replica in self.replicas.items():
+            if not replica.log:
+                del self.replicas[place]
+                return
+
+
+class FallbackWorking(WorkingStore):
+    """A store of working memory made of a server's and of what this process knows of it.
+
+    Args:
+        primary: on a server that may be away.
+        limits: `max_unsaved` and `max_unsaved_bytes` bound what is kept for it.
+        clock: for what is made here.
+        now: monotonic clock, in seconds.
+    """
+
+    def __init__(
+        self,
+        primary: RemoteWorking,
+        *,
+        limits: Limits = Limits(),
+        clock: Clock = utc_now,
+        now: Callable[[], float] = anyio.current_time,
+    ) -> None:
+        self._primary = primary
+        self._limits = limits
+        self._clock = clock
+        self._now = now
+        self._lines: dict[Hashable, Line] = {}
+        self._weight = 0
+        self._owing: dict[Local, None] = {}
+
+    def local(self) -> Local:
+        return Local(self._primary.local())
+
+    def unsaved(self, local: Local) -> int:
+        return local.unsaved
+
+    def status(self, local: Local) -> WorkingStatus:
+        lines = list(self._lines.values()) if local.line is None else [local.line]
+        away = next((line for line in lines if line.since is not None), None)
+        return WorkingStatus(
+            source="redis" if away is None or away.looks.state == "closed" else "local",
+            degraded=away is not None,
+            since=None if away is None else away.since,
+            unsaved=local.unsaved,
+        )
+
+    async def health(self) -> Health:
+        return await self._primary.health()
+
+    async def close(self) -> None:
+        """Save what is unsaved, if that can be done at once; say what could not be."""
+        with anyio.move_on_after(GRACE, shield=True):
+            for local in list(self._owing):
+                if local.line is not None:
+                    await self._reconcile(local, local.line)
+        if self._owing:
+            edits = sum(local.unsaved for local in self._owing)
+            logger.error("closed with %d unsaved edits of %d tenants: they are lost", edits, len(self._owing))
+
+    async def look(self, local: Local, places: Sequence[Place], look: Look[T]) -> tuple[T, ...]:
+        await checkpoint_if_cancelled()
+        line = self._line(local, places[0].tenant)
+        replicas = [local.replica(place) for place in places]
+        try:
+            await self._reconcile(local, line)
+            return await self._through(line, line.looks, lambda: self._ask(local, replicas, look))
+        except Emptied:
+            self._put_back(local)
+            if not all(replica.space.knows(look.needs) for replica in replicas):
+                raise
+            await self._reconcile(local, line)
+        except Away:
+            if not all(replica.space.knows(look.needs) for replica in replicas):
+                raise
+        return tuple(look.look(replica.space, self._clock()) for replica in replicas)
+
+    async def apply(self, local: Local, place: Place, edit: Edit[T], stamp: Stamp) -> T:
+        await checkpoint_if_cancelled()
+        line = self._line(local, place.tenant)
+        replica = local.replica(place)
+        made = replica.repeated(stamp)
+        if made is not None:
+            return cast("T", made[0])
+        try:
+            await self._reconcile(local, line)
+            return await self._edit(local, line, replica, edit, stamp)
+        except Emptied:
+            self._put_back(local)
+            if not replica.space.knows(edit.needs):
+                raise
+            await self._reconcile(local, line)
+            return await self._edit(local, line, replica, edit, stamp)
+
+    async def _edit(self, local: Local, line: Line, replica: Replica, edit: Edit[T], stamp: Stamp) -> T:
+        def send() -> Awaitable[T]:
+            if local.unsaved:  # what was made before has to arrive before
+                raise Away(AWAY)
+            return self._primary.apply(local.primary, replica.place, edit, stamp)
+
+        try:
+            result = await self._through(line, line.edits, send)
+        except (Away, ReplyLost) as exc:
+            return self._keep(local, replica, edit, stamp, exc)
+        edit.learn(replica.space, result, self._clock())
+        replica.touched_at = self._now()
+        return result
+
+    async def _ask(self, local: Local, replicas: Sequence[Replica], look: Look[T]) -> tuple[T, ...]:
+        """Ask the server, and learn what it answers."""
+        if local.unsaved:  # it takes no edits
+            return tuple([await self._ask_behind(local, replica, look) for replica in replicas])
+        found = await self._primary.look(local.primary, [replica.place for replica in replicas], look)
+        now = self._clock()
+        for replica, each in zip(replicas, found, strict=True):
+            look.learn(replica.space, each, now)
+            replica.touched_at = self._now()
+        return found
+
+    async def _ask_behind(self, local: Local, replica: Replica, look: Look[T]) -> T:
+        """Answer from a server that does not have the edits of the log yet."""
+        if replica.space.knows(look.needs):
+            return look.look(replica.space, self._clock())
+        if isinstance(look, CountAll):
+            raise Away(AWAY)
+        whole = _whole(look)
+        (found,) = await self._primary.look(local.primary, [replica.place], whole)
+        whole.learn(replica.space, found, self._clock())
+        if not replica.space.knows(look.needs):
+            return cast("T", found)  # what only the store has: no edit of the log is about it
+        replica.overlay(look.needs, self._clock())
+        return look.look(replica.space, self._clock())
+
+    async def _through(self, line: Line, circuit: Circuit, call: Callable[[], Awaitable[T]]) -> T:
+        """Ask the server, if it is not to be left alone, and tell the circuit how it went."""
+        given = circuit.admit(self._now())
+        if given is None:
+            raise Away(AWAY)
+        try:
+            result = await call()
+        except (Away, ReplyLost) as exc:
+            self._went_away(line, circuit, given, writes_only=isinstance(exc, Away) and exc.writes_only)
+            raise
+        except (Conflict, NotFound, InvalidInput, Emptied):
+            self._answered(line, circuit, given)
+            raise
+        except BaseException:
+            circuit.gave_up(given, self._now())
+            raise
+        self._answered(line, circuit, given)
+        return result
+
+    async def _reconcile(self, local: Local, line: Line) -> None:
+        """Send what is unsaved, if the server takes it."""
+        if not local.unsaved:
+            return
+        conflicts: list[tuple[Place, BlockConflict]] = []
+        try:
+            await self._through(line, line.edits, lambda: self._send(local, line, conflicts))
+        except (Away, ReplyLost):
+            pass
+        finally:
+            self._noticed(conflicts)
+
+    async def _send(self, local: Local, line: Line, conflicts: list[tuple[Place, BlockConflict]]) -> None:
+        local.lock = local.lock or anyio.Lock(fast_acquire=True)
+        async with local.lock:
+            for replica in list(local.replicas.values()):
+                while replica.log:
+                    if line.edits.state == "open":  # somebody else found out while we waited
+                        raise Away(AWAY)
+                    await self._send_one(local, replica, conflicts)
+
+    async def _send_one(
+        self, local: Local, replica: Replica, conflicts: list[tuple[Place, BlockConflict]]
+    ) -> None:
+        edit, stamp = replica.next(self._now())
+        try:
+            result = await self._primary.apply(local.primary, replica.place, edit, stamp)
+        except (Conflict, NotFound, InvalidInput):
+            replica.refused()
+        else:
+            replica.saved(result, self._clock())
+            if isinstance(result, BlockConflict):
+                conflicts.append((replica.place, result))
+        self._count(local)
+
+    # The rest runs without an await.
+
+    def _line(self, local: Local, tenant: Tenant) -> Line:
+        server = self._primary.server(tenant)
+        local.line = self._lines.get(server)
+        if local.line is None:
+            local.line = self._lines[server] = Line()
+        return local.line
+
+    def _keep(self, local: Local, replica: Replica, edit: Edit[T], stamp: Stamp, exc: Away | ReplyLost) -> T:
+        """Make an edit here.
+
+        Raises:
+            StoreUnavailable: this process does not know enough, or keeps too much already.
+            OutcomeUnknown: the same, and it may have arrived.
+        """
+        sent = isinstance(exc, ReplyLost)
+        if not replica.space.knows(edit.needs):
+            raise exc
+        if local.unsaved >= self._limits.max_unsaved or self._weight >= self._limits.max_unsaved_bytes:
+            if sent:
+                raise exc
+            raise StoreUnavailable(FULL) from exc
+        try:
+            result = replica.keep(edit, stamp, now=self._clock(), made_at=self._now(), sent=sent)
+        except (Conflict, NotFound, InvalidInput):
+            if sent:  # the server may have thought otherwise
+                raise exc from None
+            raise
+        self._count(local)
+        return result
+
+    def _put_back(self, local: Local) -> None:
+        """Take everything that is known of a tenant for unsaved: the server has lost it."""
+        logger.warning(
+            "Redis has lost what it held of a tenant: what this process knows of it is saved again"
+        )
+        for replica in local.replicas.values():
+            replica.put_back(self._clock(), self._now())
+        self._count(local)
+
+    def _count(self, local: Local) -> None:
+        self._weight -= local.weight
+        local.unsaved = sum(len(replica.log) for replica in local.replicas.values())
+        local.weight = sum(replica.weight for replica in local.replicas.values())
+        self._weight += local.weight
+        if local.unsaved:
+            self._owing[local] = None
+        else:
+            self._owing.pop(local, None)
+            local.lock = None
+
+    def _went_away(self, line: Line, circuit: Circuit, given: int, *, writes_only: bool) -> None:
+        now = self._now()
+        circuit.failed(given, now)
+        for other in (line.edits,) if writes_only else (line.looks, line.edits):
+            if other.state == "closed":
+                other.open(now)
+        if line.since is None:
+            line.since = self._clock()
+            what = "takes no writes" if writes_only else "does not answer"
+            logger.warning("Redis %s: working memory is served from this process", what)
+
+    def _answered(self, line: Line, circuit: Circuit, given: int) -> None:
+        if circuit.succeeded(given) and circuit is line.edits:
+            line.looks.close()  # who takes writes answers looks
+        if line.since is not None and line.looks.state == line.edits.state == "closed":
+            line.since = None
+            logger.warning("Redis is back: %d tenants have unsaved edits", len(self._owing))
+
+    def _noticed(self, conflicts: Sequence[tuple[Place, BlockConflict]]) -> None:
+        for _, conflict in conflicts:
+            logger.warning("a block was changed on both sides: conflict %s", conflict.id)
+
+
+def _whole(look: Look[Any]) -> Look[Any]:
+    """Return the question whose answer tells all that is needed to answer this one."""
+    if isinstance(look, ListNotes):
+        return ListNotes(None)
+    return ListVariables() if isinstance(look, ListKeys) else look
+
+
+@asynccontextmanager
+async def open_fallback(
+    primary: RemoteWorking, *, limits: Limits, clock: Clock
+) -> AsyncGenerator[FallbackWorking]:
+    """Fall back from `primary` within the block; what is unsaved at its end is saved, or logged."""
+    working = FallbackWorking(primary, limits=limits, clock=clock)
+    try:
+        yield working
+    finally:
+        await working.close()

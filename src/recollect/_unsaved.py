@@ -1,0 +1,312 @@
+"""What a process knows of a scope while its store is away, and the edits that the store has yet to get.
+
+Every edit is made on the replica at once, and logged. The log is kept short: of edits that replace each
+other the last one stays, and what was added stays as it was added. An edit that may have arrived already
+is never changed any more: it goes out again under its own id, and so counts once.
+
+What an edit of the log means when it arrives late:
+
+* a block gets our text if it still has the version that ours was made from; else ours becomes a conflict;
+* an append goes at the end of what is there;
+* of two writes of a variable, or of the task, the later one stays;
+* notes are added with the instant that they were made at, and clearing them clears what was there by then.
+
+Pure: no I/O, and time is an argument.
+"""
+
+from collections import deque
+from collections.abc import Sequence
+from dataclasses import dataclass, field, replace
+from datetime import datetime
+from typing import Any, TypeVar
+
+from ._ids import derived, uuid7
+from ._workspace import (
+    BLOCKS,
+    NOTES,
+    STORE,
+    TASK,
+    VARIABLES,
+    AppendBlock,
+    AppendNote,
+    ClearNotes,
+    ClearTask,
+    ClearVariables,
+    DeleteBlock,
+    DeleteVariable,
+    Edit,
+    MoveBlock,
+    Part,
+    SaveBlock,
+    SetBlock,
+    SetTask,
+    SetVariable,
+    UpdateTask,
+    Workspace,
+    put,
+)
+from .errors import IdempotencyConflict
+from .stores import Place, Stamp
+from .types import Block
+
+T = TypeVar("T")
+
+NEVER = -1
+"""A base version that no block has: what is saved on it becomes a conflict."""
+
+UNBOUNDED = 2**31 - 1
+"""The bounds of a scope are checked when an edit is made: what was accepted is not refused afterwards."""
+
+
+@dataclass(slots=True, eq=False)
+class Entry:
+    """An edit that is not saved.
+
+    Attributes:
+        stamp: with an age of 0.
+        made_at: monotonic, seconds.
+        sent: it may have arrived.
+    """
+
+    edit: Edit[Any]
+    stamp: Stamp
+    made_at: float
+    sent: bool = False
+
+    @property
+    def weight(self) -> int:
+        """Bytes, roughly."""
+        texts = (getattr(self.edit, name, None) for name in ("text", "value"))
+        return 256 + sum(len(text) for text in texts if text is not None)
+
+
+@dataclass(slots=True, eq=False)
+class Replica:
+    """A scope as far as this process knows it.
+
+    Attributes:
+        space: with the edits of the log.
+        log: what is not saved, in order.
+        bases: of each block in the log, the version that the store has, as far as is known: 0 for none,
+            None if it was never seen, `NEVER` after a conflict.
+        done: results of what was made under a key of the user's.
+        touched_at: when it last was as the store had it, monotonic, seconds.
+    """
+
+    place: Place
+    space: Workspace = field(default_factory=Workspace)
+    log: deque[Entry] = field(default_factory=deque[Entry])
+    bases: dict[str, int | None] = field(default_factory=dict[str, int | None])
+    done: dict[str, tuple[str, Any]] = field(default_factory=dict[str, tuple[str, Any]])
+    touched_at: float = 0.0
+
+    @property
+    def weight(self) -> int:
+        return sum(entry.weight for entry in self.log)
+
+    def repeated(self, stamp: Stamp) -> tuple[Any] | None:
+        """Return the result of an edit that was made here under the same key.
+
+        Raises:
+            IdempotencyConflict: the key belongs to another edit.
+        """
+        if stamp.id not in self.done:
+            return None
+        digest, result = self.done[stamp.id]
+        if digest != stamp.digest:
+            raise IdempotencyConflict(stamp.id)
+        return (result,)
+
+    def keep(self, edit: Edit[T], stamp: Stamp, *, now: datetime, made_at: float, sent: bool) -> T:
+        """Make an edit here, and log it. What it needs is known; refused, it has changed nothing."""
+        base = self._base(edit)
+        result = edit.apply(self.space, now)
+        self.space.known.update(edit.settles)
+        if base is not None:
+            self.bases.setdefault(*base)
+        late = self._late(edit, stamp.id, sent=sent)
+        if late is not None:
+            self._drop_what_is_replaced_by(late)
+            self.log.append(Entry(late, stamp, made_at, sent))
+        if stamp.digest:
+            self.done[stamp.id] = (stamp.digest, result)
+        return result
+
+    def next(self, now: float) -> tuple[Edit[Any], Stamp]:
+        """Return what is to be sent next; from now on it may have arrived."""
+        entry = self.log[0]
+        entry.sent = True
+        edit = entry.edit
+        if isinstance(edit, SaveBlock) and edit.base != NEVER:
+            edit = replace(edit, base=self.bases.get(edit.name))
+        return edit, replace(entry.stamp, age=max(now - entry.made_at, 1e-6))
+
+    def saved(self, result: Any, now: datetime) -> None:
+        """The store has made what was sent last."""
+        edit = self.log.popleft().edit
+        if isinstance(edit, SaveBlock | AppendBlock):
+            self._rebase(edit, result)
+            if not any(_block(entry.edit) == edit.name for entry in self.log):
+                edit.learn(self.space, result, now)
+                self.bases.pop(edit.name, None)
+        if not self.log:
+            self.done.clear()
+
+    def refused(self) -> None:
+        """The store cannot make what was sent last: text of a block is kept as a conflict of it."""
+        entry = self.log[0]
+        if isinstance(entry.edit, AppendBlock) or (isinstance(entry.edit, SaveBlock) and entry.stamp.digest):
+            id = uuid7()
+            entry.edit = SaveBlock(id, entry.edit.name, entry.edit.text, NEVER, 0)
+            entry.stamp = Stamp(id)
+        else:
+            self.log.popleft()
+
+    def overlay(self, parts: Sequence[Part], now: datetime) -> None:
+        """Make the edits of the log on parts that were learnt just now of a store that has none of them."""
+        for edit in [entry.edit for entry in self.log]:
+            if not any(_overlap(_part(edit), part) for part in parts):
+                continue
+            if isinstance(edit, SaveBlock):
+                put(self.space, edit.name, edit.text, now, version=edit.version)
+            elif not isinstance(edit, MoveBlock) or edit.name in self.space.blocks:
+                edit.apply(self.space, now)
+
+    def put_back(self, now: datetime, made_at: float) -> None:
+        """The store has lost all it had: what is known here is what it has yet to get."""
+        rest = [entry for entry in self.log if isinstance(entry.edit, AppendNote)]
+        blocks = self._blocks()
+        edits: list[Edit[Any]] = [
+            *(SaveBlock(uuid7(), block.name, block.text, 0, block.version) for block in blocks),
+            *self._variables(now),
+            *([] if self.space.task is None else [SetTask(self.space.task)]),
+        ]
+        notes = self._notes(now, made_at) if self.space.knows((NOTES,)) else rest
+        self.bases = dict.fromkeys((block.name for block in blocks), 0)
+        self.log = deque((*map(self._entry, edits), *notes))
+
+    # What follows is how.
+
+    def _base(self, edit: Edit[Any]) -> tuple[str, int | None] | None:
+        """Return a block that is changed, and its version before that."""
+        name = _block(edit)
+        if name is None or isinstance(edit, MoveBlock):
+            return None
+        known = self.space.blocks.get(name)
+        if known is not None:
+            return name, known.version
+        return name, 0 if self.space.knows(((*BLOCKS, name),)) else None
+
+    def _late(self, edit: Edit[Any], id: str, *, sent: bool) -> Edit[Any] | None:
+        """Return what has to be made of an edit later on; None if nothing has."""
+        match edit:
+            case SetBlock() | DeleteBlock():
+                block = self.space.blocks.get(edit.name)
+                text, version = (None, 0) if block is None else (block.text, block.version)
+                return SaveBlock(id, edit.name, text, None, version)
+            case AppendBlock():
+                block = self.space.blocks[edit.name]
+                of_it = [entry for entry in self.log if _block(entry.edit) == edit.name]
+                if not sent and of_it and isinstance(of_it[-1].edit, SaveBlock) and not of_it[-1].sent:
+                    return SaveBlock(id, edit.name, block.text, None, block.version)
+                return replace(edit, at_most=UNBOUNDED)
+            case SetVariable():
+                return replace(edit, at_most=UNBOUNDED)
+            case UpdateTask() if not sent:
+                return None if self.space.task is None else SetTask(self.space.task)
+            case _:
+                return edit
+
+    def _drop_what_is_replaced_by(self, edit: Edit[Any]) -> None:
+        self.log = deque(entry for entry in self.log if entry.sent or not _replaces(edit, entry.edit))
+
+    def _rebase(self, edit: SaveBlock | AppendBlock, result: Any) -> None:
+        """Note what the next edit of a block is made from, now that this one has arrived."""
+        base = self.bases.get(edit.name)
+        if result is None:
+            self.bases[edit.name] = 0
+        elif not isinstance(result, Block):
+            self.bases[edit.name] = NEVER
+        elif isinstance(edit, AppendBlock) and result.version != (base or 0) + 1:
+            # Somebody else has changed what it was added to, and what we made of it does not have that.
+            self.bases[edit.name] = NEVER
+        else:
+            self.bases[edit.name] = result.version
+
+    def _entry(self, edit: Edit[Any]) -> Entry:
+        id = edit.id if isinstance(edit, SaveBlock) else uuid7()
+        return Entry(edit, Stamp(id), self.touched_at)
+
+    def _blocks(self) -> list[Block]:
+        return [block for block in self.space.in_order() if self.space.knows(((*BLOCKS, block.name),))]
+
+    def _variables(self, now: datetime) -> list[SetVariable]:
+        found: list[SetVariable] = []
+        for key, each in self.space.sweep(now).items():
+            ttl = None if each.expires_at is None else (each.expires_at - now).total_seconds()
+            if self.space.knows(((*VARIABLES, key),)):
+                found.append(SetVariable(key, each.value, ttl, UNBOUNDED))
+        return found
+
+    def _notes(self, now: datetime, made_at: float) -> list[Entry]:
+        """Return the notes under ids that every process makes of them: who puts back first has done it."""
+        return [
+            Entry(
+                AppendNote(note.text, UNBOUNDED),
+                Stamp(derived(f"{note.at.isoformat()}\0{note.text}", position)),
+                made_at - max((now - note.at).total_seconds(), 0.0),
+            )
+            for position, note in enumerate(self.space.notes)
+        ]
+
+
+def _block(edit: Edit[Any]) -> str | None:
+    """Return the name of the block that an edit changes."""
+    match edit:
+        case SetBlock() | AppendBlock() | DeleteBlock() | SaveBlock() | MoveBlock():
+            return edit.name
+        case _:
+            return None
+
+
+def _part(edit: Edit[Any]) -> Part:
+    """Return what an edit changes."""
+    match edit:
+        case MoveBlock():
+            return BLOCKS
+        case SetBlock() | AppendBlock() | DeleteBlock() | SaveBlock():
+            return (*BLOCKS, edit.name)
+        case SetVariable() | DeleteVariable():
+            return (*VARIABLES, edit.key)
+        case ClearVariables():
+            return VARIABLES
+        case AppendNote() | ClearNotes():
+            return NOTES
+        case SetTask() | UpdateTask() | ClearTask():
+            return TASK
+        case _:
+            return STORE
+
+
+def _overlap(one: Part, other: Part) -> bool:
+    shorter = min(len(one), len(other))
+    return one[:shorter] == other[:shorter]
+
+
+def _replaces(late: Edit[Any], earlier: Edit[Any]) -> bool:
+    """Whether nothing is left of an earlier edit once the late one is made."""
+    match late:
+        case SaveBlock():
+            return isinstance(earlier, SaveBlock | AppendBlock) and earlier.name == late.name
+        case MoveBlock():
+            return isinstance(earlier, MoveBlock) and earlier.name == late.name
+        case SetVariable() | DeleteVariable():
+            return isinstance(earlier, SetVariable | DeleteVariable) and earlier.key == late.key
+        case ClearVariables():
+            return isinstance(earlier, SetVariable | DeleteVariable | ClearVariables)
+        case SetTask() | ClearTask():
+            return isinstance(earlier, SetTask | ClearTask | UpdateTask)
+        case ClearNotes():
+            return isinstance(earlier, AppendNote | ClearNotes)
+        case _:
+            return False
