@@ -15,11 +15,12 @@ import pytest
 from blockbuster import blockbuster_ctx
 from hypothesis import HealthCheck, settings
 
-from recollect import Archive, Memory, open_memory
-from recollect.inprocess import InProcessArchive
+from recollect import Archive, Limits, Memory, open_memory
+from recollect.inprocess import InProcessArchive, InProcessWorking
 from recollect.postgres import PostgresArchive, open_postgres
 from recollect.postgres._embedded import load_server
 from recollect.postgres.upkeep import migrate_schema
+from recollect.stores import WorkingStore
 from recollect.testing import Clock, HashEmbedder
 
 from .redis_servers import RedisCluster, RedisServer, given_url
@@ -35,6 +36,13 @@ BACKENDS: dict[str, tuple[str, ...]] = {
     "postgres": ("asyncio", "uvloop"),
 }
 """The event loops that each back end runs on."""
+
+WORKING: dict[str, tuple[str, ...]] = {
+    "inprocess": ("asyncio", "uvloop", "trio"),
+}
+"""The same for each store of working memory."""
+
+SESSION_TTL = Limits().session_ttl
 
 SERVER = "RECOLLECT_TEST_POSTGRES"
 """Environment variable with the DSN of a server to use instead of a private one."""
@@ -57,16 +65,17 @@ def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
     names = metafunc.fixturenames
     if "anyio_backend" not in names:
         return
-    if "backend" in names:
-        cells = [
-            pytest.param(loop, name, id=f"{name}-{loop}")
-            for name, loops in BACKENDS.items()
-            for loop in loops
-        ]
-        metafunc.parametrize(("anyio_backend", "backend"), cells, indirect=True)
-    else:
-        loops = BACKENDS["postgres"] if DRIVEN & {*names} else tuple(LOOPS)
-        metafunc.parametrize("anyio_backend", loops, indirect=True)
+    for column, matrix in (("backend", BACKENDS), ("working_backend", WORKING)):
+        if column in names:
+            cells = [
+                pytest.param(loop, name, id=f"{name}-{loop}")
+                for name, loops in matrix.items()
+                for loop in loops
+            ]
+            metafunc.parametrize(("anyio_backend", column), cells, indirect=True)
+            return
+    loops = BACKENDS["postgres"] if DRIVEN & {*names} else tuple(LOOPS)
+    metafunc.parametrize("anyio_backend", loops, indirect=True)
 
 
 @pytest.fixture
@@ -259,6 +268,28 @@ async def postgres_archive(
     anyio_backend: object, postgres_dsn: str, shared_schema: str, clock: Clock
 ) -> AsyncIterator[PostgresArchive]:
     async with open_postgres(postgres_dsn, schema=shared_schema, clock=clock) as opened:
+        yield opened
+
+
+OpenWorking = Callable[[Clock], AbstractAsyncContextManager[WorkingStore]]
+
+
+@asynccontextmanager
+async def _inprocess_working(clock: Clock) -> AsyncIterator[WorkingStore]:
+    yield InProcessWorking(clock=clock, session_ttl=SESSION_TTL)
+
+
+@pytest.fixture
+def working_backend(request: pytest.FixtureRequest) -> OpenWorking:
+    """One column of the matrix of working memory: opens a store with this clock."""
+    return _inprocess_working
+
+
+@pytest.fixture
+async def working(
+    anyio_backend: object, working_backend: OpenWorking, clock: Clock
+) -> AsyncIterator[WorkingStore]:
+    async with working_backend(clock) as opened:
         yield opened
 
 

@@ -8,7 +8,9 @@ all of them can run against one archive, one after the other:
 
 `FACT_CHECKS` are alike; they declare predicates whose names begin with "check". Those of
 `CLOCK_CHECKS` take the clock as well that the archive was opened with, and those of
-`EMBEDDER_CHECKS` need an archive that nobody has used before. `Archive` says what is promised;
+`EMBEDDER_CHECKS` need an archive that nobody has used before. `WORKING_CHECKS` take a store of
+working memory; `WORKING_CLOCK_CHECKS` its clock, too, and have it drop sessions that are idle for
+a week. `Archive` and `WorkingStore` say what is promised;
 the names of the checks say how a promise is broken.
 """
 
@@ -30,6 +32,14 @@ from ._material import Check, ClockCheck
 from ._reading import READING_CHECKS
 from ._searching import SEARCHING_CHECKS
 from ._tenancy import TENANCY_CHECKS
+from ._working_blocks import BLOCK_CHECKS
+from ._working_checkpoints import CHECKPOINT_CHECKS, CHECKPOINT_CLOCK_CHECKS
+from ._working_concurrency import WORKING_CONCURRENCY_CHECKS
+from ._working_keys import KEY_CHECKS
+from ._working_material import WorkingCheck, WorkingClockCheck
+from ._working_task import TASK_CHECKS, TASK_CLOCK_CHECKS
+from ._working_tenancy import WORKING_TENANCY_CHECKS
+from ._working_variables import VARIABLE_CHECKS, VARIABLE_CLOCK_CHECKS
 from ._writing import CLOCK_CHECKS, WRITING_CHECKS
 
 EPISODE_CHECKS: tuple[Check, ...] = (
@@ -52,16 +62,36 @@ FACT_CHECKS: tuple[Check, ...] = (
     *HISTORY_CHECKS,
 )
 
+WORKING_CHECKS: tuple[WorkingCheck, ...] = (
+    *BLOCK_CHECKS,
+    *VARIABLE_CHECKS,
+    *TASK_CHECKS,
+    *CHECKPOINT_CHECKS,
+    *KEY_CHECKS,
+    *WORKING_TENANCY_CHECKS,
+    *WORKING_CONCURRENCY_CHECKS,
+)
+
+WORKING_CLOCK_CHECKS: tuple[WorkingClockCheck, ...] = (
+    *VARIABLE_CLOCK_CHECKS,
+    *TASK_CLOCK_CHECKS,
+    *CHECKPOINT_CLOCK_CHECKS,
+)
+
 __all__ = (
     "CLOCK_CHECKS",
     "DIRECTORY_CHECKS",
     "EMBEDDER_CHECKS",
     "EPISODE_CHECKS",
     "FACT_CHECKS",
+    "WORKING_CHECKS",
+    "WORKING_CLOCK_CHECKS",
     "Check",
     "Clock",
     "ClockCheck",
     "Fault",
     "FaultyEmbedder",
     "HashEmbedder",
+    "WorkingCheck",
+    "WorkingClockCheck",
 )

@@ -12,7 +12,7 @@ from ..types import Episode, Tenant
 from ._material import Check, episode, fresh_tenant, store, write
 
 
-async def _at_once(n: int, call: Callable[[int], Coroutine[Any, Any, None]]) -> None:
+async def at_once(n: int, call: Callable[[int], Coroutine[Any, Any, None]]) -> None:
     """Run `call(0)` to `call(n - 1)` in a task each."""
     async with anyio.create_task_group() as tasks:
         for i in range(n):
@@ -27,7 +27,7 @@ async def concurrent_appends_lose_and_double_nothing(archive: Archive) -> None:
         for round in range(3):
             stored.extend(await store(archive, tenant, *(episode(id=f"{n}-{round}-{i}") for i in range(2))))
 
-    await _at_once(32, append)
+    await at_once(32, append)
     found, basis = await archive.episodes.page(tenant, Filters(), after=0, limit=1_000)
     assert sorted(stored, key=lambda each: each.seq) == list(found)
     assert len({each.id for each in found}) == len({each.seq for each in found}) == 32 * 3 * 2
@@ -48,7 +48,7 @@ async def of_concurrent_writers_of_one_id_exactly_one_wins(archive: Archive) -> 
             return
         won.append(n)
 
-    await _at_once(16, race)
+    await at_once(16, race)
     found = await archive.episodes.get(tenant, "e")
     assert found is not None
     assert [str(n) for n in won] == [found.input]
@@ -63,7 +63,7 @@ async def calls_that_name_the_same_tenants_in_any_order_do_not_deadlock(archive:
         outcomes = await archive.episodes.append([write(tenant, episode()) for tenant in order[:: (-1) ** n]])
         assert not any(isinstance(outcome, RecollectError) for outcome in outcomes)
 
-    await _at_once(24, append)
+    await at_once(24, append)
     for tenant in tenants:
         assert await archive.episodes.count(tenant) == 24
 

@@ -7,7 +7,7 @@ from ..types import Tenant
 from ._material import HOSTILE, Check, episode, fresh_namespace, fresh_tenant, store
 
 
-def _neighbouring_tenants() -> list[Tenant]:
+def neighbouring_tenants() -> list[Tenant]:
     """Return tenants whose names run into each other when they are joined, matched or folded."""
     base = fresh_namespace()
     names = (
@@ -33,7 +33,7 @@ def _neighbouring_tenants() -> list[Tenant]:
 
 async def tenants_with_one_episode_id_never_meet(archive: Archive) -> None:
     namespace = fresh_namespace()
-    tenants = [*_neighbouring_tenants(), *(Tenant(namespace, name) for name in HOSTILE)]
+    tenants = [*neighbouring_tenants(), *(Tenant(namespace, name) for name in HOSTILE)]
     for i, tenant in enumerate(tenants):
         await store(archive, tenant, episode(f"of {i}", id="e", session_id="s"))
     for i, tenant in enumerate(tenants):
