@@ -81,7 +81,7 @@ def task_line(task: TaskState) -> Text:
     line.append("  ")
     line.append("▰" * filled, style="green")
     line.append("▱" * (CELLS - filled), style="dim")
-    line.append(f" {percent:.0f} %", style="bold")
+    line.append(f" {int(percent)} %", style="bold")
     steps = f"step {task.current_step} of {task.total_steps}" if task.total_steps else ""
     line.append("".join(f", {each}" for each in (steps, printable(task.status)) if each))
     return line
@@ -108,8 +108,10 @@ def _home(report: Report) -> Text:
         return Text("this process, and ends with it; name a Redis by --redis or RECOLLECT_REDIS")
     if health.ok and not status.degraded:
         return Text(f"Redis, which answers in {(health.latency or 0.0) * 1e3:.1f} ms", style="green")
-    if health.ok:
-        line = Text("Redis answers, but is not used again yet", style="yellow")
+    if health.ok and status.source == "redis":
+        line = Text("Redis, which takes no writes", style="yellow")
+    elif health.ok:
+        line = Text("Redis answers again; the next call will use it", style="yellow")
     else:
         line = Text("Redis does not answer", style="red")
         if health.error:
