@@ -12,13 +12,15 @@ from functools import partial
 from io import StringIO
 from pathlib import Path
 from textwrap import dedent
-from typing import Any
+from typing import Any, get_args
+from xml.etree import ElementTree
 
 import anyio
 import pytest
 
 import recollect
 from recollect import FOREVER, Predicate
+from recollect._circuit import State
 from recollect.cli.picture import draw
 from recollect.facts import Facts
 from recollect.testing import Clock
@@ -27,6 +29,7 @@ from recollect.types import Fact
 ROOT = Path(__file__).parents[1]
 PAGE = (ROOT / "docs" / "facts.md").read_text(encoding="utf-8")
 WORKING = (ROOT / "docs" / "working-memory.md").read_text(encoding="utf-8")
+OUTAGE = ROOT / "docs" / "degradation.svg"
 PICTURE = ROOT / "docs" / "two-times.svg"
 SNIPPET = re.compile(r"<!-- on (\S+) -->\n```python\n(.*?)```", re.DOTALL)
 LAST_DRAWN = "2024-07-01"
@@ -91,6 +94,14 @@ def picture() -> str:
 
 def test_the_picture_is_of_what_the_page_did():
     assert PICTURE.read_text(encoding="utf-8") == picture(), "python -m tests.test_docs draws it again"
+
+
+def test_the_picture_of_an_outage_has_every_state_and_what_is_done_in_it():
+    texts = [text.text for text in ElementTree.parse(OUTAGE).iter("{http://www.w3.org/2000/svg}text")]
+    states = [*get_args(State), "reconciling"]
+    assert [text for text in texts if text in states] == states
+    assert texts.count("a read") == texts.count("a write") == len(states)
+    assert f"({OUTAGE.name})" in WORKING
 
 
 # The table of cases
