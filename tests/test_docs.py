@@ -13,7 +13,7 @@ from io import StringIO
 from pathlib import Path
 from textwrap import dedent
 from typing import Any, get_args
-from xml.etree import ElementTree
+from xml.etree.ElementTree import parse
 
 import anyio
 import pytest
@@ -97,7 +97,7 @@ def test_the_picture_is_of_what_the_page_did():
 
 
 def test_the_picture_of_an_outage_has_every_state_and_what_is_done_in_it():
-    texts = [text.text for text in ElementTree.parse(OUTAGE).iter("{http://www.w3.org/2000/svg}text")]
+    texts = [text.text for text in parse(OUTAGE).iter("{http://www.w3.org/2000/svg}text")]
     states = [*get_args(State), "reconciling"]
     assert [text for text in texts if text in states] == states
     assert texts.count("a read") == texts.count("a write") == len(states)
