@@ -5,6 +5,7 @@ import tempfile
 from collections.abc import AsyncIterator, Callable, Iterator, Sequence
 from contextlib import AbstractAsyncContextManager, ExitStack, asynccontextmanager, nullcontext
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 from uuid import uuid4
@@ -15,7 +16,8 @@ import pytest
 from blockbuster import blockbuster_ctx
 from hypothesis import HealthCheck, settings
 
-from recollect import Archive, Limits, Memory, open_memory
+from recollect import Archive, Limits, Memory, UserMemory, open_memory
+from recollect._fallback import open_fallback
 from recollect.inprocess import InProcessArchive, InProcessWorking
 from recollect.postgres import PostgresArchive, open_postgres
 from recollect.postgres._embedded import load_server
@@ -37,10 +39,21 @@ BACKENDS: dict[str, tuple[str, ...]] = {
 }
 """The event loops that each back end runs on."""
 
+try:
+    from recollect.redis import open_redis as _open_redis
+except ImportError:
+    _open_redis = None
+HAS_REDIS = _open_redis is not None
+
 WORKING: dict[str, tuple[str, ...]] = {
     "inprocess": ("asyncio", "uvloop", "trio"),
+    "redis": ("asyncio", "uvloop") * HAS_REDIS,
+    "fallback": ("asyncio", "uvloop") * HAS_REDIS,
 }
 """The same for each store of working memory."""
+
+SEATS: dict[str, tuple[str, ...]] = {name: WORKING[name] for name in ("inprocess", "redis")}
+"""The same for what handles offer of it."""
 
 SESSION_TTL = Limits().session_ttl
 
@@ -65,7 +78,7 @@ def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
     names = metafunc.fixturenames
     if "anyio_backend" not in names:
         return
-    for column, matrix in (("backend", BACKENDS), ("working_backend", WORKING)):
+    for column, matrix in (("backend", BACKENDS), ("working_backend", WORKING), ("seat", SEATS)):
         if column in names:
             cells = [
                 pytest.param(loop, name, id=f"{name}-{loop}")
@@ -279,10 +292,30 @@ async def _inprocess_working(clock: Clock) -> AsyncIterator[WorkingStore]:
     yield InProcessWorking(clock=clock, session_ttl=SESSION_TTL)
 
 
+@asynccontextmanager
+async def open_remote(
+    url: str, clock: Clock, *, fallback: bool, **options: Any
+) -> AsyncIterator[WorkingStore]:
+    """Open the store on a Redis, with or without what this process keeps beside it."""
+    from recollect.redis import open_redis
+
+    async with open_redis(
+        url, clock=clock, session_ttl=SESSION_TTL, deadline=60.0, must_answer=not fallback, **options
+    ) as primary:
+        if not fallback:
+            yield primary
+            return
+        async with open_fallback(primary, limits=Limits(), clock=clock) as working:
+            yield working
+
+
 @pytest.fixture
 def working_backend(request: pytest.FixtureRequest) -> OpenWorking:
     """One column of the matrix of working memory: opens a store with this clock."""
-    return _inprocess_working
+    if request.param == "inprocess":
+        return _inprocess_working
+    url: str = request.getfixturevalue("redis_url")
+    return partial(open_remote, url, fallback=request.param == "fallback")
 
 
 @pytest.fixture
@@ -306,6 +339,34 @@ def connect(anyio_backend: object, backend: Backend, clock: Clock) -> Connect:
         return open_memory(**{**backend.options, **given, **options})
 
     return connect
+
+
+@pytest.fixture
+def seat(request: pytest.FixtureRequest) -> dict[str, Any]:
+    """One column of the matrix of handles on working memory: arguments of `open_memory`."""
+    return {} if request.param == "inprocess" else {"redis": request.getfixturevalue("redis_url")}
+
+
+@pytest.fixture
+def sit(anyio_backend: object, seat: dict[str, Any], clock: Clock) -> Connect:
+    """`open_memory` with this place for working memory, this clock, and a namespace of the test's own."""
+    given = {"clock": clock, "namespace": f"test-{uuid4()}", "deadline": 60.0}
+
+    def sit(**options: Any) -> AbstractAsyncContextManager[Memory]:
+        return open_memory(**{**seat, **given, **options})
+
+    return sit
+
+
+@pytest.fixture
+async def seated_memory(sit: Connect) -> AsyncIterator[Memory]:
+    async with sit() as opened:
+        yield opened
+
+
+@pytest.fixture
+def alice(seated_memory: Memory) -> UserMemory:
+    return seated_memory.user("alice")
 
 
 @pytest.fixture
