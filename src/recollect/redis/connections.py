@@ -1,0 +1,276 @@
+"""One command over one connection, so that whatever ends it, no reply reaches anybody else."""
+
+from collections.abc import Awaitable, Callable, Hashable
+from typing import Any, Protocol, cast
+
+import anyio
+from redis import exceptions as driver
+from redis.asyncio import ConnectionPool, RedisCluster
+from redis.asyncio.connection import AbstractConnection
+from redis.client import NEVER_DECODE
+
+from ..errors import Overloaded
+from ._errors import FAILURES, Broken, answered
+
+GRACE = 0.3
+"""Seconds a finaliser may outlive a cancellation."""
+
+
+class Server(Protocol):
+    """What commands are sent to."""
+
+    def name(self, key: bytes) -> Hashable:
+        """Return which of its machines a key is on, as far as is known without asking."""
+        ...
+
+    async def ask(self, key: bytes, *command: bytes, fresh: bool = False) -> Any:
+        """Send a command, and return its reply, with text as bytes.
+
+        Args:
+            key: that the command is about.
+            fresh: over a connection that is made for it: others may have died.
+
+        Raises:
+            Broken: nobody answered.
+            NoScriptError: as the driver has it.
+            Away, ConfigurationError: the server said no; nothing was done.
+            Overloaded: all connections are in use, and stay so.
+        """
+        ...
+
+    async def close(self) -> None: ...
+
+
+class Pool(Protocol):
+    async def take(self, *, fresh: bool) -> AbstractConnection:
+        """Return a connection that is there. Cancelled, it keeps none."""
+        ...
+
+    async def give(self, connection: AbstractConnection, *, clean: bool) -> None:
+        """Take a connection back.
+
+        Args:
+            clean: whether there is no reply on its way.
+        """
+        ...
+
+    async def close(self) -> None: ...
+
+
+class OwnPool(Pool):
+    """Connections that nobody else uses; whoever takes one is counted elsewhere."""
+
+    def __init__(self, pool: ConnectionPool) -> None:
+        self._pool = pool
+        self._idle: list[AbstractConnection] = []
+        self._closed = False
+
+    async def take(self, *, fresh: bool) -> AbstractConnection:
+        connection = self._idle.pop() if self._idle else self._made()
+        try:
+            if fresh:
+                await connection.disconnect(nowait=True)
+            await self._pool.ensure_connection(connection)
+        except BaseException:
+            # Cut off in the middle of a handshake, it must not be taken for one that is ready.
+            await connection.disconnect(nowait=True)
+            raise
+        return connection
+
+    def _made(self) -> AbstractConnection:
+        connection: AbstractConnection = self._pool.make_connection()  # type: ignore[no-untyped-call]
+        return connection
+
+    async def give(self, connection: AbstractConnection, *, clean: bool) -> None:
+        if clean and not self._closed:
+            self._idle.append(connection)
+        else:
+            await connection.disconnect(nowait=True)
+
+    async def close(self) -> None:
+        self._closed = True
+        while self._idle:
+            await self._idle.pop().disconnect()
+
+
+class BorrowedPool(Pool):
+    """The pool of a client of the caller's, who uses it as well."""
+
+    def __init__(self, pool: ConnectionPool) -> None:
+        self._pool = pool
+
+    async def take(self, *, fresh: bool) -> AbstractConnection:
+        connection: AbstractConnection = await self._pool.get_connection()  # type: ignore[no-untyped-call]
+        if fresh:
+            try:
+                await connection.disconnect(nowait=True)
+                await connection.connect()  # type: ignore[no-untyped-call]
+            except BaseException:
+                await self.give(connection, clean=False)
+                raise
+        return connection
+
+    async def give(self, connection: AbstractConnection, *, clean: bool) -> None:
+        if not clean:
+            await connection.disconnect(nowait=True)
+        with anyio.move_on_after(GRACE, shield=True):
+            await self._pool.release(connection)
+
+    async def close(self) -> None:
+        """Leave it to its owner."""
+
+
+class Gate:
+    """Bounds how many calls are under way, and how long each may take.
+
+    Args:
+        room: calls at a time.
+        patience: seconds that others wait.
+        operation: seconds that the server may take.
+    """
+
+    def __init__(self, *, room: int, patience: float, operation: float) -> None:
+        self._room = anyio.Semaphore(room, fast_acquire=True)
+        self._patience = patience
+        self._operation = operation
+
+    async def through(self, attempt: "Attempt", work: Callable[[], Awaitable[Any]]) -> Any:
+        """Do the work of one command.
+
+        A time-out of ours is the server's fault; the caller's own deadline, or a cancellation, goes through.
+        """
+        await self._enter()
+        try:
+            with anyio.move_on_after(self._operation):
+                return await work()
+        except FAILURES as exc:
+            if isinstance(exc, driver.NoScriptError):
+                raise
+            if _is_full(exc):
+                raise _overloaded() from None
+            error = answered(exc)
+            if error is not None:
+                raise error from None  # what was answered may quote what was sent
+            raise Broken(sent=attempt.sent) from exc
+        finally:
+            self._room.release()
+        if attempt.waits_for_others:
+            raise _overloaded()
+        raise Broken(sent=attempt.sent)
+
+    async def _enter(self) -> None:
+        with anyio.move_on_after(self._patience) as scope:
+            await self._room.acquire()
+        if scope.cancelled_caught:
+            raise _overloaded()
+
+
+class Attempt:
+    """How far a command has come.
+
+    Attributes:
+        sent: it may have arrived.
+        waits_for_others: it has no connection, because all of the pool are in use.
+    """
+
+    __slots__ = ("sent", "waits_for_others")
+
+    def __init__(self) -> None:
+        self.sent = False
+        self.waits_for_others = False
+
+
+class SingleServer(Server):
+    """One Redis, or what stands for one.
+
+    Args:
+        pool: of its connections.
+        is_full: whether others hold all of them.
+    """
+
+    def __init__(self, pool: Pool, gate: Gate, *, is_full: Callable[[], bool] = lambda: False) -> None:
+        self._pool = pool
+        self._gate = gate
+        self._is_full = is_full
+
+    def name(self, key: bytes) -> Hashable:  # noqa: ARG002
+        return "redis"
+
+    async def ask(self, key: bytes, *command: bytes, fresh: bool = False) -> Any:  # noqa: ARG002
+        attempt = Attempt()
+
+        async def work() -> Any:
+            attempt.waits_for_others = self._is_full()
+            connection = await self._pool.take(fresh=fresh)
+            attempt.waits_for_others = False
+            clean = False
+            try:
+                packed = connection.pack_command(*command)
+                attempt.sent = True
+                await connection.send_packed_command(packed)
+                reply = cast("Any", await connection.read_response(disable_decoding=True))
+                clean = True
+            except driver.ResponseError:
+                clean = True  # read to its end
+                raise
+            finally:
+                await self._pool.give(connection, clean=clean)
+            return reply
+
+        return await self._gate.through(attempt, work)
+
+    async def close(self) -> None:
+        await self._pool.close()
+
+
+class ClusterServer(Server):
+    """A Redis Cluster. The driver knows where keys are, and follows them.
+
+    Args:
+        owned: whether to close it.
+    """
+
+    def __init__(self, client: RedisCluster, gate: Gate, *, owned: bool) -> None:
+        self._client = client
+        self._gate = gate
+        self._owned = owned
+
+    def name(self, key: bytes) -> Hashable:
+        try:
+            return str(self._client.get_node_from_key(key.decode()).name)  # type: ignore[union-attr]
+        except (driver.RedisClusterException, AttributeError):  # nobody has been asked yet
+            return "redis"
+
+    async def ask(self, key: bytes, *command: bytes, fresh: bool = False) -> Any:  # noqa: ARG002
+        attempt = Attempt()
+
+        async def work() -> Any:
+            await self._client.initialize()
+            node = self._client.get_node_from_key(key.decode())
+            name, *arguments = command
+            attempt.sent = True
+            try:
+                # With a node given, the driver follows a key that has moved, and repeats nothing.
+                return await self._client.execute_command(
+                    name.decode(), *arguments, target_nodes=node, **{NEVER_DECODE: True}
+                )
+            except driver.ConnectionError as exc:
+                attempt.sent = "connecting to" not in str(exc)
+                raise
+
+        return await self._gate.through(attempt, work)
+
+    async def close(self) -> None:
+        if self._owned:
+            await self._client.aclose()
+
+
+def _is_full(exc: Exception) -> bool:
+    """Whether the driver's own pool has no connection left, which it says in two ways."""
+    if isinstance(exc, driver.MaxConnectionsError):
+        return True
+    return isinstance(exc, driver.ConnectionError) and str(exc) == "No connection available."
+
+
+def _overloaded() -> Overloaded:
+    return Overloaded("all connections to Redis are in use; try later, or open it with more `connections`")

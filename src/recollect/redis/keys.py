@@ -1,0 +1,45 @@
+"""The names of all keys.
+
+    prefix:{tenant}                     hash: e = epoch, s<scope> = created at, for each scope
+    prefix:{tenant}:s:<scope>:b         root of a scope; lua/common.lua says what else belongs to it
+    prefix:{tenant}:o:<operation>       what an edit returned, for an hour
+
+Each part is percent-encoded, so that no two of anything share a key, and no id can be mistaken for the braces
+around the tenant: they have all keys of a tenant share a slot of a cluster.
+"""
+
+from functools import lru_cache
+from urllib.parse import quote
+
+from ..stores import Place
+from ..types import Tenant
+
+
+class Keys:
+    """Names keys.
+
+    Args:
+        prefix: what all of them begin with.
+    """
+
+    def __init__(self, prefix: str) -> None:
+        self._prefix = quote(prefix, safe=":")
+
+    def tenant(self, tenant: Tenant) -> bytes:
+        return self._key(tenant)
+
+    def operation(self, tenant: Tenant, id: str) -> bytes:
+        return self._key(tenant, "o", quote(id, safe=""))
+
+    def root(self, place: Place) -> bytes:
+        return self._key(place.tenant, "s", scope_name(place.agent_id, place.session_id), "b")
+
+    def _key(self, tenant: Tenant, *parts: str) -> bytes:
+        # The key of a tenant is encoded already.
+        return ":".join((f"{self._prefix}:{{{tenant.key}}}", *parts)).encode()
+
+
+@lru_cache(maxsize=1024)
+def scope_name(agent_id: str | None, session_id: str | None) -> str:
+    """Return a name for a scope of a tenant. An id is never empty: that is None."""
+    return f"{quote(agent_id or '', safe='')}/{quote(session_id or '', safe='')}"

@@ -1,0 +1,31 @@
+-- ARGV from 8: key, value, time to live in microseconds or '', variables in the scope at most.
+local key, value, ttl, at_most = ARGV[8], ARGV[9], tonumber(ARGV[10]), tonumber(ARGV[11])
+
+-- The last microsecond of year 9999: what lives longer, lives for ever.
+local END = 253402300799999999
+
+return edit(function()
+  local found = call('HMGET', variables, 'v' .. key, 'm' .. key)
+  if is_outdated(found[2]) then
+    commit({})
+    return done({})
+  end
+  local dead = {}
+  if not found[1] and call('HLEN', variables) >= 2 * at_most then
+    local alive
+    alive, dead = census()
+    if alive >= at_most then
+      return refused(FULL)
+    end
+  end
+  local expires = '-'
+  if ttl and at + ttl <= END then
+    expires = whole(at + ttl)
+  end
+  commit({})
+  for _, name in ipairs(dead) do
+    call('HDEL', variables, 'v' .. name, 'm' .. name)
+  end
+  call('HSET', variables, 'v' .. key, value, 'm' .. key, now .. ' ' .. expires)
+  return done({})
+end)

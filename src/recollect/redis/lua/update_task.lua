@@ -1,0 +1,21 @@
+-- ARGV from 8: status, step, percent, each after a '1', or '0' if it stays. Returns the fields.
+return edit(function()
+  local found, outdated = current()
+  if not found[1] then
+    commit({})
+    return done({})
+  end
+  if not outdated then
+    for i = 2, 4 do
+      if ARGV[i + 6]:sub(1, 1) == '1' then
+        found[i] = ARGV[i + 6]:sub(2)
+      end
+    end
+    found[5] = now
+  end
+  commit(found)
+  if not outdated then
+    call('HSET', task, 's', found[2], 'c', found[3], 'p', found[4], 'u', now, 'w', now)
+  end
+  return done(found)
+end)
