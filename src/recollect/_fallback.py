@@ -13,6 +13,7 @@ and refuse the other. While a circuit is open this process answers from what it 
 There is no task for any of this: the next call does it. A tenant with a log is pinned in the tenant map.
 """
 
+import inspect
 import logging
 from collections import OrderedDict
 from collections.abc import AsyncGenerator, Awaitable, Callable, Hashable, Sequence
@@ -42,6 +43,8 @@ FULL = "Redis is away, and as much is unsaved as Limits.max_unsaved and max_unsa
 
 SCOPES = 64
 """Scopes of a tenant that are known while its server is away; those that were used least lately go."""
+
+OnConflict = Callable[[Place, BlockConflict], Awaitable[None] | None]
 
 logger = logging.getLogger("recollect")
 
@@ -101,6 +104,9 @@ class FallbackWorking(WorkingStore):
         limits: `max_unsaved` and `max_unsaved_bytes` bound what is kept for it.
         clock: for what is made here.
         now: monotonic clock, in seconds.
+
+    Attributes:
+        on_conflict: called with each conflict that comes up, once it is stored; no lock is held.
     """
 
     def __init__(
@@ -117,6 +123,7 @@ class FallbackWorking(WorkingStore):
         self._now = now
         self._lines: dict[Hashable, Line] = {}
         self._weight = 0
+        self.on_conflict: OnConflict = lambda place, conflict: None
         self._owing: dict[Local, None] = {}
 
     def local(self) -> Local:
@@ -196,6 +203,17 @@ class FallbackWorking(WorkingStore):
         replica.touched_at = self._now()
         return result
 
+    async def _tell(self, conflicts: Sequence[tuple[Place, BlockConflict]]) -> None:
+        for place, conflict in conflicts:
+            logger.warning("a block was changed on both sides: conflict %s", conflict.id)
+            try:
+                answer = self.on_conflict(place, conflict)
+                if inspect.isawaitable(answer):
+                    await answer
+            except Exception as exc:  # noqa: BLE001  # boundary to user code
+                # Only the type: the message may quote a block.
+                logger.error("on_conflict failed (%s); the conflict stays", type(exc).__name__)  # noqa: TRY400
+
     async def _ask(self, local: Local, replicas: Sequence[Replica], look: Look[T]) -> tuple[T, ...]:
         """Ask the server, and learn what it answers."""
         if local.unsaved:  # it takes no edits
@@ -211,7 +229,7 @@ class FallbackWorking(WorkingStore):
         """Answer from a server that does not have the edits of the log yet."""
         if replica.space.knows(look.needs):
             return look.look(replica.space, self._clock())
-        if isinstance(look, CountAll):
+        if isinstance(look, CountAll) or replica.may_have_arrived(look.needs):
             raise Away(AWAY)
         whole = _whole(look)
         (found,) = await self._primary.look(local.primary, [replica.place], whole)
@@ -250,7 +268,8 @@ class FallbackWorking(WorkingStore):
         except (Away, ReplyLost):
             pass
         finally:
-            self._noticed(conflicts)
+            if conflicts:
+                await self._tell(conflicts)
 
     async def _send(self, local: Local, line: Line, conflicts: list[tuple[Place, BlockConflict]]) -> None:
         local.lock = local.lock or anyio.Lock(fast_acquire=True)
@@ -304,6 +323,10 @@ class FallbackWorking(WorkingStore):
             if sent:  # the server may have thought otherwise
                 raise exc from None
             raise
+        if sent and edit.needs and (result is None or result is False):
+            # Here there was nothing to change; there may have been something there.
+            replica.take_back(stamp)
+            raise exc
         self._count(local)
         return result
 
@@ -344,10 +367,6 @@ class FallbackWorking(WorkingStore):
         if line.since is not None and line.looks.state == line.edits.state == "closed":
             line.since = None
             logger.warning("Redis is back: %d tenants have unsaved edits", len(self._owing))
-
-    def _noticed(self, conflicts: Sequence[tuple[Place, BlockConflict]]) -> None:
-        for _, conflict in conflicts:
-            logger.warning("a block was changed on both sides: conflict %s", conflict.id)
 
 
 def _whole(look: Look[Any]) -> Look[Any]:

@@ -132,6 +132,11 @@ class Replica:
             self.done[stamp.id] = (stamp.digest, result)
         return result
 
+    def take_back(self, stamp: Stamp) -> None:
+        """Leave it to the caller what becomes of an edit that was kept last."""
+        if self.log and self.log[-1].stamp == stamp:
+            self.log.pop()
+
     def next(self, now: float) -> tuple[Edit[Any], Stamp]:
         """Return what is to be sent next; from now on it may have arrived."""
         entry = self.log[0]
@@ -162,10 +167,14 @@ class Replica:
         else:
             self.log.popleft()
 
+    def may_have_arrived(self, parts: Sequence[Part]) -> bool:
+        """Whether the store may have edits of the log that are about these parts, or may not."""
+        return any(entry.sent and _is_about(entry.edit, parts) for entry in self.log)
+
     def overlay(self, parts: Sequence[Part], now: datetime) -> None:
         """Make the edits of the log on parts that were learnt just now of a store that has none of them."""
         for edit in [entry.edit for entry in self.log]:
-            if not any(_overlap(_part(edit), part) for part in parts):
+            if not _is_about(edit, parts):
                 continue
             if isinstance(edit, SaveBlock):
                 put(self.space, edit.name, edit.text, now, version=edit.version)
@@ -288,9 +297,9 @@ def _part(edit: Edit[Any]) -> Part:
             return STORE
 
 
-def _overlap(one: Part, other: Part) -> bool:
-    shorter = min(len(one), len(other))
-    return one[:shorter] == other[:shorter]
+def _is_about(edit: Edit[Any], parts: Sequence[Part]) -> bool:
+    changed = _part(edit)
+    return any(part[: len(changed)] == changed[: len(part)] for part in parts)
 
 
 def _replaces(late: Edit[Any], earlier: Edit[Any]) -> bool:

@@ -1,6 +1,6 @@
 """`open_memory`: the only module that knows every back end. It owns what it opens."""
 
-from collections.abc import AsyncGenerator, Iterable
+from collections.abc import AsyncGenerator, Awaitable, Callable, Iterable
 from contextlib import AsyncExitStack, asynccontextmanager
 from importlib import import_module
 from typing import TYPE_CHECKING, Literal
@@ -17,7 +17,11 @@ if TYPE_CHECKING:
     from .postgres import Pool
     from .predicates import Predicate, Predicates
     from .redis import Client as RedisClient
-    from .stores import Archive, Embedder, Reranker, WorkingStore
+    from .stores import Archive, Embedder, Place, Reranker, WorkingStore
+    from .types import BlockConflict
+    from .user import UserMemory
+
+    OnConflict = Callable[[UserMemory, BlockConflict], Awaitable[None] | None]
 
 
 @asynccontextmanager
@@ -33,6 +37,7 @@ async def open_memory(
     weights: RecallWeights = RecallWeights(),
     language: str = "english",
     on_outage: Literal["local", "error"] = "local",
+    on_conflict: "OnConflict | None" = None,
     on_embedding_mismatch: Literal["error", "reembed"] = "error",
     on_predicate_mismatch: Literal["error", "replace"] = "error",
     deadline: float | None = 5.0,
@@ -58,6 +63,8 @@ async def open_memory(
         language: of the texts; decides on stemming and stop words.
         on_outage: what to do while Redis is away: "local" serves working memory from this process, as far as
             it knows it, and saves what was written when Redis is back; "error" raises `StoreUnavailable`.
+        on_conflict: called, sync or async, with a handle and a `BlockConflict` when a block turns out to have
+            been changed here and elsewhere while Redis was away; `user.working.resolve` ends it.
         on_embedding_mismatch: what to do if the archive holds vectors of another model: "error", or
             "reembed" to drop them and leave every episode pending.
         on_predicate_mismatch: what to do if the archive knows a predicate by another rule: "error", or
@@ -99,8 +106,8 @@ async def open_memory(
             clock=clock or utc_now,
         )
         reembed, replace = on_embedding_mismatch == "reembed", on_predicate_mismatch == "replace"
-        await _adopt_embedder(archive, embedder, reembed=reembed, deadline=deadline)
-        await _adopt_predicates(archive, declared, replace=replace, deadline=deadline)
+        await _adopt(archive, embedder, declared, reembed=reembed, replace=replace, deadline=deadline)
+        _watch(memory, working, on_conflict)
         stack.callback(memory.close)
         yield memory
 
@@ -155,19 +162,38 @@ async def _open_working(
             yield working
 
 
-async def _adopt_embedder(
-    archive: "Archive", embedder: "Embedder | None", *, reembed: bool, deadline: float | None
+def _watch(memory: "Memory", working: "WorkingStore", on_conflict: "OnConflict | None") -> None:
+    """Have the user's function told of conflicts, with a handle to resolve them through."""
+    from ._fallback import FallbackWorking
+
+    if on_conflict is None or not isinstance(working, FallbackWorking):
+        return
+
+    def tell(place: "Place", conflict: "BlockConflict") -> Awaitable[None] | None:
+        tenant = place.tenant
+        user = memory.user(
+            tenant.user_id, agent_id=place.agent_id, session_id=place.session_id, namespace=tenant.namespace
+        )
+        return on_conflict(user, conflict)
+
+    working.on_conflict = tell
+
+
+async def _adopt(
+    archive: "Archive",
+    embedder: "Embedder | None",
+    declared: "Predicates",
+    *,
+    reembed: bool,
+    replace: bool,
+    deadline: float | None,
 ) -> None:
+    # To drop all vectors, or to fold all facts of a predicate again, may take long.
     if embedder is not None:
-        with bounded(None if reembed else deadline):  # to drop all vectors may take long
+        with bounded(None if reembed else deadline):
             await archive.adopt_embedder(embedder.model, embedder.dimensions, reembed=reembed)
-
-
-async def _adopt_predicates(
-    archive: "Archive", declared: "Predicates", *, replace: bool, deadline: float | None
-) -> None:
     if declared:
-        with bounded(None if replace else deadline):  # to fold their facts again may take long
+        with bounded(None if replace else deadline):
             await archive.adopt_predicates(declared.rules(), replace=replace)
 
 
