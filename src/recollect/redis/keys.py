@@ -2,7 +2,7 @@
 
     prefix:{tenant}                     hash: e = epoch, s<scope> = created at, for each scope
     prefix:{tenant}:s:<scope>:b         root of a scope; lua/common.lua says what else belongs to it
-    prefix:{tenant}:o:<operation>       what an edit returned, for an hour
+    prefix:{tenant}:s:<scope>:o:<id>    what the edit with this id returned, for an hour
 
 Each part is percent-encoded, so that no two of anything share a key, and no id can be mistaken for the braces
 around the tenant: they have all keys of a tenant share a slot of a cluster.
@@ -28,11 +28,12 @@ class Keys:
     def tenant(self, tenant: Tenant) -> bytes:
         return self._key(tenant)
 
-    def operation(self, tenant: Tenant, id: str) -> bytes:
-        return self._key(tenant, "o", quote(id, safe=""))
-
     def root(self, place: Place) -> bytes:
         return self._key(place.tenant, "s", scope_name(place.agent_id, place.session_id), "b")
+
+    def operation(self, place: Place, id: str) -> bytes:
+        scope = scope_name(place.agent_id, place.session_id)
+        return self._key(place.tenant, "s", scope, "o", quote(id, safe=""))
 
     def _key(self, tenant: Tenant, *parts: str) -> bytes:
         # The key of a tenant is encoded already.

@@ -83,12 +83,11 @@ class RedisWorking(RemoteWorking):
 
     async def apply(self, local: Known, place: Place, edit: Edit[T], stamp: Stamp) -> T:
         making = EDITS[type(edit)]
-        tenant = place.tenant
         age = round(stamp.age * 1_000_000)
         epoch = local.epoch
         reply = await self._answer(
             making.script,
-            (self._keys.tenant(tenant), self._keys.operation(tenant, stamp.id), self._keys.root(place)),
+            (self._keys.tenant(place.tenant), self._keys.operation(place, stamp.id), self._keys.root(place)),
             (
                 epoch,
                 uuid7().encode(),
