@@ -1,7 +1,7 @@
 """`open_memory`: the only module that knows every back end. It owns what it opens."""
 
 from collections.abc import AsyncGenerator, Awaitable, Callable, Iterable
-from contextlib import AsyncExitStack, asynccontextmanager
+from contextlib import asynccontextmanager
 from importlib import import_module
 from typing import TYPE_CHECKING, Literal
 
@@ -85,13 +85,11 @@ async def open_memory(
     from .predicates import Predicates
 
     declared = Predicates(predicates)
-    async with AsyncExitStack() as stack:
-        archive = await stack.enter_async_context(
-            _open_archive(postgres, schema=schema, migrate=migrate, deadline=deadline, clock=clock)
-        )
-        working = await stack.enter_async_context(
-            _open_working(redis, on_outage=on_outage, limits=limits, deadline=deadline, clock=clock)
-        )
+    reembed, replace = on_embedding_mismatch == "reembed", on_predicate_mismatch == "replace"
+    async with (
+        _open_archive(postgres, schema=schema, migrate=migrate, deadline=deadline, clock=clock) as archive,
+        _open_working(redis, on_outage=on_outage, limits=limits, deadline=deadline, clock=clock) as working,
+    ):
         memory = Memory(
             archive=archive,
             working=working,
@@ -105,11 +103,12 @@ async def open_memory(
             deadline=deadline,
             clock=clock or utc_now,
         )
-        reembed, replace = on_embedding_mismatch == "reembed", on_predicate_mismatch == "replace"
         await _adopt(archive, embedder, declared, reembed=reembed, replace=replace, deadline=deadline)
         _watch(memory, working, on_conflict)
-        stack.callback(memory.close)
-        yield memory
+        try:
+            yield memory
+        finally:
+            memory.close()
 
 
 @asynccontextmanager

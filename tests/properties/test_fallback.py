@@ -314,14 +314,15 @@ async def test_what_was_never_seen_is_unavailable_and_not_empty() -> None:
     world = World()
     world.processes[0].client.outage = "away"
     each = world.processes[0]
-    for look in (
+    looks: list[Look[Any]] = [
         ListBlocks(),
         GetBlock("a"),
         ListVariables(),
         GetVariables(("k",)),
         GetTask(),
         ListNotes(None),
-    ):
+    ]
+    for look in looks:
         with pytest.raises(StoreUnavailable):
             await each.store.look(each.local, (PLACE,), look)
     await world.make(0, SetVariable("k", "1", None, BIG))
@@ -331,20 +332,20 @@ async def test_what_was_never_seen_is_unavailable_and_not_empty() -> None:
 
 async def test_an_emptied_server_gets_back_what_the_process_knows_and_says_so_of_the_rest() -> None:
     world = World()
-    for i, edit in enumerate(
-        [
-            SetBlock("persona", "terse", None, BIG),
-            SetBlock("plan", "first", None, BIG),
-            SetVariable("k", "1", None, BIG),
-            SetVariable("brief", "2", 100.0, BIG),
-            SetTask(TaskState(task_id="t")),
-            AppendNote("one", BIG),
-            AppendNote("two", BIG),
-        ]
-    ):
+    edits: list[Edit[Any]] = [
+        SetBlock("persona", "terse", None, BIG),
+        SetBlock("plan", "first", None, BIG),
+        SetVariable("k", "1", None, BIG),
+        SetVariable("brief", "2", 100.0, BIG),
+        SetTask(TaskState(task_id="t")),
+        AppendNote("one", BIG),
+        AppendNote("two", BIG),
+    ]
+    for i, edit in enumerate(edits):
         await world.make(i % 2, edit)
     for i in range(PROCESSES):
-        for look in (ListBlocks(), ListVariables(), GetTask(), ListNotes(None)):
+        looks: list[Look[Any]] = [ListBlocks(), ListVariables(), GetTask(), ListNotes(None)]
+        for look in looks:
             await world.ask(i, look)
     world.pass_time(10)
     world.server.empty()
