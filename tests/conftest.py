@@ -100,10 +100,14 @@ def anyio_backend(request: pytest.FixtureRequest) -> object:
 def blockbuster(request: pytest.FixtureRequest) -> Iterator[None]:
     """Fail a test in which our own code blocks the event loop."""
     cell = getattr(request.node, "callspec", None)
-    driven = "postgres_dsn" in request.fixturenames or (
-        cell is not None and cell.params.get("backend") == "postgres"
+    cells = {} if cell is None else cell.params
+    driven = (
+        bool(DRIVEN & {*request.fixturenames})
+        or cells.get("backend") == "postgres"
+        or cells.get("working_backend", "inprocess") != "inprocess"
+        or cells.get("seat") == "redis"
     )
-    # The driver reads files when it connects: certificates, and the password file.
+    # Drivers read files when they connect: certificates, the password file, their own version.
     with nullcontext() if driven else blockbuster_ctx("recollect"):
         yield
 

@@ -94,6 +94,14 @@ async def test_edit_repeated_with_its_key_applies_once(alice: UserMemory) -> Non
     assert await alice.blocks.list() == (made, kept)
 
 
+async def test_key_in_one_scope_is_another_in_the_next(alice: UserMemory) -> None:
+    for i in range(3):
+        session = alice.at(session_id=str(i))
+        for _ in range(2):
+            assert (await session.blocks.append("log", "x", key="k")).text == "x"
+        assert [(block.name, block.text) for block in await session.blocks.list()] == [("log", "x")]
+
+
 async def test_blocks_are_bounded_in_length_and_number(sit: Connect) -> None:
     async with sit(limits=Limits(max_text_bytes=10, max_blocks=2)) as memory:
         blocks = memory.user("alice").blocks

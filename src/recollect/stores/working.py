@@ -27,7 +27,7 @@ class Stamp:
     Attributes:
         id: of the operation: made twice with the same id, an edit applies once, and the second time returns
             what it returned the first time; an appended block, and one that was set, as it is by then.
-        digest: of its content, if the id is a key that users give; "" otherwise.
+        digest: of its content, hexadecimal, if the id is a key that users give, for this scope; "" otherwise.
         age: seconds since it was made; above 0 only for what was made while the store was away. Of two edits
             of the same variable or task the later one stays, whenever they arrive; notes are cleared up to
             that instant.

@@ -86,7 +86,7 @@ async def of_concurrent_edits_under_one_key_one_applies(store: WorkingStore) -> 
     edit = SetBlock("a", "x", None, MANY)
 
     async def repeat(_: int) -> None:
-        await seat.make(edit, id="k", digest="d")
+        await seat.make(edit, id="k", digest="d1")
 
     first = await seat.put("a", "before")
     await at_once(16, repeat)

@@ -40,7 +40,7 @@ class Task(Reach):
         if current_step is not None:
             check_count("current_step", current_step, low=0, high=MAX_STEP)
         if progress_percent is not None:
-            progress_percent = _clamped(progress_percent)
+            progress_percent = _clamped("progress_percent", progress_percent)
         if status is not None:
             check_text("status", status, limit=MAX_STATUS_BYTES)
         found = await self._edit(UpdateTask(current_step, progress_percent, status))
@@ -51,9 +51,9 @@ class Task(Reach):
         return await self._edit(ClearTask())
 
 
-def _clamped(percent: object) -> float:
-    if isinstance(percent, bool) or not isinstance(percent, int | float) or math.isnan(percent):
-        raise InvalidInput("progress_percent", "must be a number")
+def _clamped(field: str, percent: object) -> float:
+    if isinstance(percent, bool) or not isinstance(percent, int | float) or percent != percent:  # noqa: PLR0124
+        raise InvalidInput(field, "must be a number")
     return float(min(max(percent, 0), 100))
 
 
@@ -73,5 +73,8 @@ def _checked(state: object, limits: Limits) -> TaskState:
         check_count(f"state.{name}", getattr(state, name), low=0, high=MAX_STEP)
     check_object("state.context", state.context, limit=limits.max_variable_bytes)
     started_at = None if state.started_at is None else check_instant("state.started_at", state.started_at)
-    percent = _clamped(state.progress_percent)
-    return _own(state.model_copy(update={"started_at": started_at, "progress_percent": percent}))
+    percent = _clamped("state.progress_percent", state.progress_percent)
+    fields = {name: getattr(state, name) for name in TaskState.model_fields}
+    return _own(
+        TaskState.model_construct(**{**fields, "started_at": started_at, "progress_percent": percent})
+    )

@@ -1,6 +1,7 @@
-import math
+import sys
 from collections.abc import Iterable
 from fnmatch import fnmatchcase
+from itertools import islice
 from typing import Any
 
 from .. import _json
@@ -54,7 +55,8 @@ class Variables(Reach):
 
     async def get_many(self, keys: Iterable[str]) -> dict[str, Any]:
         """Return the values that there are of these keys, at most 1000, in the order of the keys."""
-        given = list(keys) if not isinstance(keys, str) else keys
+        is_many = isinstance(keys, Iterable) and not isinstance(keys, str | bytes)
+        given = list(islice(keys, MAX_KEYS + 1)) if is_many else keys
         names = check_ids("keys", given, limit=MAX_KEYS)
         found = await self._look(GetVariables(names))
         return {key: _json.loads(found[key].value) for key in names if key in found}
@@ -87,6 +89,7 @@ class Variables(Reach):
 
 
 def _check_ttl(ttl: object) -> float:
-    if isinstance(ttl, bool) or not isinstance(ttl, int | float) or not math.isfinite(ttl) or ttl <= 0:
+    # Compared, not converted: no float is as large as some integers.
+    if isinstance(ttl, bool) or not isinstance(ttl, int | float) or not 0 < ttl <= sys.float_info.max:
         raise InvalidInput("ttl", "must be a number of seconds above 0, or None")
     return float(ttl)
