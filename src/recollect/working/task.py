@@ -1,4 +1,4 @@
-import math
+from typing import Any
 
 from .._checks import check_count, check_id, check_instant, check_object, check_text
 from .._workspace import ClearTask, GetTask, SetTask, UpdateTask

@@ -2,7 +2,7 @@ import sys
 from collections.abc import Iterable
 from fnmatch import fnmatchcase
 from itertools import islice
-from typing import Any
+from typing import Any, cast
 
 from .. import _json
 from .._checks import check_id, check_ids, check_json, check_text
@@ -55,9 +55,7 @@ class Variables(Reach):
 
     async def get_many(self, keys: Iterable[str]) -> dict[str, Any]:
         """Return the values that there are of these keys, at most 1000, in the order of the keys."""
-        is_many = isinstance(keys, Iterable) and not isinstance(keys, str | bytes)
-        given = list(islice(keys, MAX_KEYS + 1)) if is_many else keys
-        names = check_ids("keys", given, limit=MAX_KEYS)
+        names = check_ids("keys", _taken(keys), limit=MAX_KEYS)
         found = await self._look(GetVariables(names))
         return {key: _json.loads(found[key].value) for key in names if key in found}
 
@@ -86,6 +84,13 @@ class Variables(Reach):
     async def clear(self) -> int:
         """Delete all variables of the scope, and nothing else; return how many there were."""
         return await self._edit(ClearVariables())
+
+
+def _taken(keys: object) -> object:
+    """Return a list of what can be iterated over, as far as it is needed to tell whether that is too much."""
+    if not isinstance(keys, Iterable) or isinstance(keys, str | bytes):
+        return keys
+    return list(islice(cast("Iterable[object]", keys), MAX_KEYS + 1))
 
 
 def _check_ttl(ttl: object) -> float:
