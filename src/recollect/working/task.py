@@ -74,7 +74,6 @@ def _checked(state: object, limits: Limits) -> TaskState:
     check_object("state.context", state.context, limit=limits.max_variable_bytes)
     started_at = None if state.started_at is None else check_instant("state.started_at", state.started_at)
     percent = _clamped("state.progress_percent", state.progress_percent)
-    fields = {name: getattr(state, name) for name in TaskState.model_fields}
-    return _own(
-        TaskState.model_construct(**{**fields, "started_at": started_at, "progress_percent": percent})
-    )
+    fields: dict[str, Any] = {name: getattr(state, name) for name in TaskState.model_fields}
+    fields |= {"started_at": started_at, "progress_percent": percent}
+    return _own(TaskState.model_construct(**fields))
