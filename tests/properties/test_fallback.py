@@ -244,7 +244,7 @@ def test_no_text_of_a_block_goes_but_by_an_edit_that_came_after_it(steps: list[t
                     newest.pop(value, None)
                 case "move":
                     await world.make(process, MoveBlock(value, 0))
-                case "list":
+                case _:
                     await world.ask(process, ListBlocks())
         await world.heal()
         kept = await kept_texts(world)
@@ -275,7 +275,9 @@ def test_the_latest_write_of_a_variable_stays(steps: list[tuple[int, str, Any]])
             elif what in ("get", "items"):
                 look = GetVariables((value,)) if what == "get" else ListVariables()
                 found = await world.ask(process, look)
-                for key in () if found is None else [value] if what == "get" else "ab":
+                if found is None:
+                    continue
+                for key in [value] if what == "get" else "ab":
                     mine = own.get((process, key))
                     if mine is not None:
                         assert int(found[key].value) >= mine, "a process does not see what it wrote"

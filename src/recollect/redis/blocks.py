@@ -63,7 +63,11 @@ def _save(edit: SaveBlock) -> tuple[bytes, ...]:
 
 
 def _saved(edit: SaveBlock, found: Any) -> Block | BlockConflict | None:
+    if isinstance(found, int):  # it had arrived as a `DeleteBlock`
+        return None
     kind, *rest = found
+    if isinstance(kind, int):  # it had arrived as a `SetBlock`
+        return told(edit.name, found, edit.text)
     if kind == b"block":
         return told(edit.name, rest, edit.text)
     if kind == b"none":
@@ -75,7 +79,7 @@ def _saved(edit: SaveBlock, found: Any) -> Block | BlockConflict | None:
 
 def _refused(edit: SetBlock | AppendBlock, why: int, current: Any) -> RecollectError:
     if why == CHANGED:
-        found = None if current is None else told(edit.name, current)
+        found = told(edit.name, current) if current else None
         return VersionConflict(f"block {edit.name!r}", found)
     if why == TOO_LONG and isinstance(edit, AppendBlock):
         return too_long(edit.max_bytes)
@@ -102,7 +106,7 @@ EDITS: Edits = {
     ),
     DeleteBlock: Making(
         scripts.edit("blocks", "delete_block"),
-        lambda _, found: found[0] == 1,
+        lambda _, found: found[0] == b"1",
         lambda edit: (edit.name.encode(),),
     ),
     MoveBlock: Making(

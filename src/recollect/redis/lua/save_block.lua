@@ -28,7 +28,13 @@ return edit(function()
     commit(result)
     return done(result)
   end
-  if (kept or current) and (tonumber(base) or 0) ~= (current and current[1] or 0) then
+  local is_newer
+  if base == '' then
+    is_newer = current and tonumber(current[3]) > at
+  else
+    is_newer = tonumber(base) ~= (current and current[1] or 0)
+  end
+  if (kept or current) and is_newer then
     return keep_both()
   end
   if not kept then
