@@ -22,6 +22,7 @@ from recollect.inprocess import InProcessArchive, InProcessWorking
 from recollect.postgres import PostgresArchive, open_postgres
 from recollect.postgres._embedded import load_server
 from recollect.postgres.upkeep import migrate_schema
+from recollect.redis import open_redis
 from recollect.stores import WorkingStore
 from recollect.testing import Clock, HashEmbedder
 
@@ -39,16 +40,11 @@ BACKENDS: dict[str, tuple[str, ...]] = {
 }
 """The event loops that each back end runs on."""
 
-try:
-    from recollect.redis import open_redis as _open_redis
-except ImportError:
-    _open_redis = None
-HAS_REDIS = _open_redis is not None
 
 WORKING: dict[str, tuple[str, ...]] = {
     "inprocess": ("asyncio", "uvloop", "trio"),
-    "redis": ("asyncio", "uvloop") * HAS_REDIS,
-    "fallback": ("asyncio", "uvloop") * HAS_REDIS,
+    "redis": ("asyncio", "uvloop"),
+    "fallback": ("asyncio", "uvloop"),
 }
 """The same for each store of working memory."""
 
@@ -301,8 +297,6 @@ async def open_remote(
     url: str, clock: Clock, *, fallback: bool, **options: Any
 ) -> AsyncIterator[WorkingStore]:
     """Open the store on a Redis, with or without what this process keeps beside it."""
-    from recollect.redis import open_redis
-
     async with open_redis(
         url, clock=clock, session_ttl=SESSION_TTL, deadline=60.0, must_answer=not fallback, **options
     ) as primary:

@@ -1,8 +1,11 @@
 """The published checks of working memory, over every store on every event loop that it runs on."""
 
+from collections.abc import AsyncIterator
+
 import anyio
 import pytest
 
+from recollect import StoreUnavailable
 from recollect.stores import WorkingStore
 from recollect.testing import (
     WORKING_CHECKS,
@@ -12,7 +15,21 @@ from recollect.testing import (
     WorkingClockCheck,
 )
 
+from ..conftest import open_remote
+from ..redis_servers import unused_url
+
 HANGS = 120
+
+WHOLE = {
+    "a_block_may_be_empty",
+    "a_task_comes_back_as_it_was_set",
+    "the_argument_is_not_changed",
+    "an_update_changes_what_is_given_and_nothing_else",
+    "of_concurrent_edits_under_one_key_one_applies",
+    "concurrent_edits_of_a_task_do_not_mix",
+    "a_time_to_live_says_when_a_variable_ends",
+}
+"""Checks that read nothing but what they have written: an outage changes nothing for them."""
 
 
 def _name(check: WorkingCheck | WorkingClockCheck) -> str:
@@ -29,3 +46,22 @@ async def test_working(check: WorkingCheck, working: WorkingStore) -> None:
 async def test_clock(check: WorkingClockCheck, working: WorkingStore, clock: Clock) -> None:
     with anyio.fail_after(HANGS):
         await check(working, clock)
+
+
+@pytest.fixture
+async def abandoned(redis_url: str, anyio_backend: object, clock: Clock) -> AsyncIterator[WorkingStore]:
+    """A store whose server was away when it was opened, and stays away."""
+    async with open_remote(unused_url(), clock, fallback=True) as opened:
+        yield opened
+
+
+@pytest.mark.parametrize("check", [*WORKING_CHECKS, *WORKING_CLOCK_CHECKS], ids=_name)
+async def test_outage(check: WorkingCheck | WorkingClockCheck, abandoned: WorkingStore, clock: Clock) -> None:
+    """While the server is away a check may end with `StoreUnavailable`, but not with a wrong answer."""
+    refused = False
+    with anyio.fail_after(HANGS):
+        try:
+            await (check(abandoned, clock) if check in WORKING_CLOCK_CHECKS else check(abandoned))
+        except* StoreUnavailable:
+            refused = True
+    assert refused is not (check.__name__ in WHOLE)

@@ -30,7 +30,7 @@ from .._workspace import (
     SetTask,
     SetVariable,
 )
-from ..errors import RecollectError
+from ..errors import RecollectError, TryLater
 from ..stores import Place, Stamp, WorkingStore
 from ..types import Block, Checkpoint, Note, TaskState, Tenant
 from ._clock import Clock
@@ -134,9 +134,11 @@ def seated(
 
 
 async def error_of(call: Awaitable[Any]) -> RecollectError:
-    """Return what a call raises."""
+    """Return what a call raises; not that its store is away: that says nothing of the call."""
     try:
         result = await call
+    except TryLater:
+        raise
     except RecollectError as exc:
         return exc
     raise AssertionError(f"not refused: {result!r}")
