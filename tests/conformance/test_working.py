@@ -1,11 +1,12 @@
 """The published checks of working memory, over every store on every event loop that it runs on."""
 
+import random
 from collections.abc import AsyncIterator
 
 import anyio
 import pytest
 
-from recollect import StoreUnavailable
+from recollect import OutcomeUnknown, StoreUnavailable
 from recollect.stores import WorkingStore
 from recollect.testing import (
     WORKING_CHECKS,
@@ -16,6 +17,7 @@ from recollect.testing import (
 )
 
 from ..conftest import open_remote
+from ..faults.proxy import open_proxy
 from ..redis_servers import unused_url
 
 HANGS = 120
@@ -30,6 +32,13 @@ WHOLE = {
     "a_time_to_live_says_when_a_variable_ends",
 }
 """Checks that read nothing but what they have written: an outage changes nothing for them."""
+
+REPEATABLE = [
+    check
+    for check in (*WORKING_CHECKS, *WORKING_CLOCK_CHECKS)
+    # Who asks again is told of the block as it is by then.
+    if check.__name__ != "concurrent_appends_have_versions_of_their_own"
+]
 
 
 def _name(check: WorkingCheck | WorkingClockCheck) -> str:
@@ -65,3 +74,22 @@ async def test_outage(check: WorkingCheck | WorkingClockCheck, abandoned: Workin
         except* StoreUnavailable:
             refused = True
     assert refused is not (check.__name__ in WHOLE)
+
+
+@pytest.mark.parametrize("share", [0.03, 0.2])
+@pytest.mark.parametrize("check", REPEATABLE, ids=_name)
+async def test_lost_replies(
+    check: WorkingCheck | WorkingClockCheck, share: float, redis_url: str, anyio_backend: object, clock: Clock
+) -> None:
+    """However many replies are lost, what comes through is no wrong answer, and nothing is made twice."""
+    chance = random.Random(f"{check.__name__} {share}")
+    with anyio.fail_after(HANGS):
+        async with (
+            open_proxy(redis_url) as proxy,
+            open_remote(proxy.dsn, clock, fallback=False) as store,
+        ):
+            proxy.loses = lambda: chance.random() < share
+            try:
+                await (check(store, clock) if check in WORKING_CLOCK_CHECKS else check(store))
+            except* (StoreUnavailable, OutcomeUnknown):
+                pass

@@ -47,19 +47,23 @@ class Proxy:
         for task in self._tasks:
             task.cancel()
         await asyncio.gather(*self._tasks, return_exceptions=True)
+        await asyncio.sleep(0)  # what was aborted is closed by the event loop, a turn later
 
     async def handle(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         task = asyncio.current_task()
         assert task is not None
         self._tasks.add(task)
-        upstream, server = await self._connected()
+        streams = [writer]
         try:
-            async with asyncio.TaskGroup() as group:
-                requests = group.create_task(self._pass_on(reader, server, reply=False))
-                await self._pass_on(upstream, writer, reply=True)
-                requests.cancel()
+            with suppress(asyncio.CancelledError):  # by `close`
+                upstream, server = await self._connected()
+                streams.append(server)
+                async with asyncio.TaskGroup() as group:
+                    requests = group.create_task(self._pass_on(reader, server, reply=False))
+                    await self._pass_on(upstream, writer, reply=True)
+                    requests.cancel()
         finally:
-            for stream in (writer, server):
+            for stream in streams:
                 stream.transport.abort()
             self._tasks.discard(task)
 

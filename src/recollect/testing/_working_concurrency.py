@@ -34,9 +34,20 @@ async def of_concurrent_appends_none_is_lost(store: WorkingStore) -> None:
     await at_once(100, append)
     ((_, text),) = await seat.blocks()
     assert sorted(text.split(";")[:-1]) == [f"{n:02}" for n in range(100)]
-    assert len({block.version for block in returned}) == 100
+    assert all(text.startswith(block.text) for block in returned)
+
+
+async def concurrent_appends_have_versions_of_their_own(store: WorkingStore) -> None:
+    seat = seated(store)
+    returned: list[Block] = []
+
+    async def append(n: int) -> None:
+        returned.append(await seat.append("log", f"{n:02};"))
+
+    await at_once(32, append)
     by_version = sorted(returned, key=lambda block: block.version)
-    assert all(text.startswith(block.text) for block in by_version)
+    assert [len(block.text) for block in by_version] == [3 * n for n in range(1, 33)]
+    assert len({block.version for block in returned}) == 32
 
 
 async def of_concurrent_notes_none_is_lost(store: WorkingStore) -> None:
@@ -201,6 +212,7 @@ async def _restore(seat: Seat, id: str) -> None:
 
 WORKING_CONCURRENCY_CHECKS: tuple[WorkingCheck, ...] = (
     of_concurrent_appends_none_is_lost,
+    concurrent_appends_have_versions_of_their_own,
     of_concurrent_notes_none_is_lost,
     of_concurrent_sets_of_one_version_exactly_one_wins,
     concurrent_new_blocks_do_not_share_an_order,
