@@ -13,7 +13,8 @@ def _checkpoint(id: str, description: str, created: bytes) -> Checkpoint:
 
 
 def _listed(_: ListCheckpoints, found: Any) -> tuple[Checkpoint, ...]:
-    split = ((*meta.split(b" ", 1), description) for meta, description in found)
+    each = zip(found[::2], found[1::2], strict=True)
+    split = ((*meta.split(b" ", 1), description) for meta, description in each)
     return tuple(_checkpoint(id.decode(), description.decode(), at) for at, id, description in split)
 
 
@@ -22,7 +23,8 @@ def _create(edit: CreateCheckpoint) -> tuple[bytes, ...]:
 
 
 def _counted(_: CountAll, found: Any) -> WorkingStats:
-    variables, blocks, notes, checkpoints, task, created = found
+    variables, blocks, notes, checkpoints, task = map(int, found[:5])
+    created = found[5]
     return WorkingStats.model_construct(
         variables=variables,
         blocks=blocks,
@@ -52,7 +54,7 @@ EDITS: Edits = {
     ),
     DeleteCheckpoint: Making(
         scripts.edit("checkpoints", "delete_checkpoint"),
-        lambda _, found: found[0] == 1,
+        lambda _, found: found[0] == b"1",
         lambda edit: (edit.id.encode(),),
     ),
 }

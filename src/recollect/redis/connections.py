@@ -11,6 +11,7 @@ from redis.client import NEVER_DECODE
 
 from ..errors import Overloaded
 from ._errors import FAILURES, Broken, answered
+from .encoding import packed
 
 GRACE = 0.3
 """Seconds a finaliser may outlive a cancellation."""
@@ -68,9 +69,11 @@ class OwnPool(Pool):
     async def take(self, *, fresh: bool) -> AbstractConnection:
         connection = self._idle.pop() if self._idle else self._made()
         try:
-            if fresh:
+            if connection.is_connected and (fresh or await connection.can_read()):
+                # There is nothing to be read but the end of it.
                 await connection.disconnect(nowait=True)
-            await self._pool.ensure_connection(connection)
+            if not connection.is_connected:
+                await connection.connect()  # type: ignore[no-untyped-call]
         except BaseException:
             # Cut off in the middle of a handshake, it must not be taken for one that is ready.
             await connection.disconnect(nowait=True)
@@ -159,6 +162,9 @@ class Gate:
         raise Broken(sent=attempt.sent)
 
     async def _enter(self) -> None:
+        if self._room.value and not self._room.statistics().tasks_waiting:
+            await self._room.acquire()
+            return
         with anyio.move_on_after(self._patience) as scope:
             await self._room.acquire()
         if scope.cancelled_caught:
@@ -205,9 +211,8 @@ class SingleServer(Server):
             attempt.waits_for_others = False
             clean = False
             try:
-                packed = connection.pack_command(*command)
                 attempt.sent = True
-                await connection.send_packed_command(packed)
+                await connection.send_packed_command(packed(command))
                 reply = cast("Any", await connection.read_response(disable_decoding=True))
                 clean = True
             except driver.ResponseError:

@@ -60,5 +60,5 @@ EDITS: Edits = {
     UpdateTask: Making(
         scripts.edit("task", "update_task"), lambda _, found: _state(found) if found else None, _update
     ),
-    ClearTask: Making(scripts.edit("task", "clear_task"), lambda _, found: found[0] == 1),
+    ClearTask: Making(scripts.edit("task", "clear_task"), lambda _, found: found[0] == b"1"),
 }

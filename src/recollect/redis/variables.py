@@ -20,11 +20,13 @@ def _variable(value: bytes, expires: bytes) -> Variable:
 
 
 def _got(look: GetVariables, found: Any) -> dict[str, Variable]:
-    return {key: _variable(*each) for key, each in zip(look.keys, found, strict=True) if each is not None}
+    each = zip(look.keys, found[::2], found[1::2], strict=True)
+    return {key: _variable(value, expires) for key, value, expires in each if value is not None}
 
 
 def _listed(_: ListVariables, found: Any) -> dict[str, Variable]:
-    return {key.decode(): _variable(*each) for key, *each in found}
+    each = zip(found[::3], found[1::3], found[2::3], strict=True)
+    return {key.decode(): _variable(value, expires) for key, value, expires in each}
 
 
 def _set(edit: SetVariable) -> tuple[bytes, ...]:
@@ -48,7 +50,7 @@ EDITS: Edits = {
     ),
     DeleteVariable: Making(
         scripts.edit("variables", "delete_variable"),
-        lambda _, found: found[0] == 1,
+        lambda _, found: found[0] == b"1",
         lambda edit: (edit.key.encode(),),
     ),
     ClearVariables: Making(scripts.edit("variables", "clear_variables"), lambda _, found: int(found[0])),

@@ -15,7 +15,7 @@ from . import blocks, checkpoints, conflicts, notes, task, variables
 from ._errors import Broken
 from .calls import Edits, Questions
 from .connections import Server
-from .encoding import micros, number
+from .encoding import micros, number, unpacked
 from .keys import Keys, scope_name
 from .scripts import Script
 
@@ -78,8 +78,12 @@ class RedisWorking(RemoteWorking):
             (key, *map(self._keys.root, places)),
             (epoch, self._now(0), self._session_ttl, sessions, *asking.arguments(look)),
         )
-        found = self._learnt(local, epoch, reply)
-        return tuple(asking.read(look, each) for each in found)
+        _, end = self._learnt(local, epoch, reply)
+        found: list[T] = []
+        for _ in places:
+            values, end = unpacked(reply, end)
+            found.append(asking.read(look, values))
+        return tuple(found)
 
     async def apply(self, local: Known, place: Place, edit: Edit[T], stamp: Stamp) -> T:
         making = EDITS[type(edit)]
@@ -100,13 +104,14 @@ class RedisWorking(RemoteWorking):
             ),
             id=stamp.id,
         )
-        result = self._learnt(local, epoch, reply)
-        if reply[0] == TAKEN:
+        status, end = self._learnt(local, epoch, reply)
+        if status == TAKEN:
             raise IdempotencyConflict(stamp.id)
-        if reply[0] != OK:
+        result, _ = unpacked(reply, end)
+        if status != OK:
             if making.refusal is None:
-                raise AssertionError(reply[0])
-            raise making.refusal(edit, reply[0], result)
+                raise AssertionError(status)
+            raise making.refusal(edit, status, result)
         return cast("T", making.read(edit, result))
 
     async def health(self) -> Health:
@@ -122,20 +127,22 @@ class RedisWorking(RemoteWorking):
     def _now(self, age: int) -> bytes:
         return b"" if self._clock is None else number(micros(self._clock()) - age)
 
-    def _learnt(self, local: Known, epoch: bytes, reply: Any) -> Any:
-        """Note the epoch that a reply tells of; return what else it says."""
-        if reply[0] != EMPTIED:
-            local.epoch = reply[1] or local.epoch
-            return reply[2] if len(reply) > 2 else None
+    def _learnt(self, local: Known, epoch: bytes, reply: bytes) -> tuple[int, int]:
+        """Note the epoch that a reply tells of; return its status, and where the rest of it begins."""
+        end = reply.index(b"\n")
+        status, there = int(reply[:1]), reply[2:end]
+        if status != EMPTIED:
+            local.epoch = there or local.epoch
+            return status, end + 1
         if local.epoch != epoch:
             # Somebody else has been told meanwhile, and what he knew has been dealt with.
             raise Emptied("Redis began anew while this call was under way; call again")
-        local.epoch = reply[1]
+        local.epoch = there
         raise Emptied("Redis has lost what it held of this user, and begins anew; call again")
 
     async def _answer(
         self, script: Script, keys: Sequence[bytes], arguments: Sequence[bytes], *, id: str | None = None
-    ) -> Any:
+    ) -> bytes:
         """Run a script; a second time, over a new connection, if its reply was lost.
 
         Args:
@@ -157,12 +164,13 @@ class RedisWorking(RemoteWorking):
 
     async def _run(
         self, script: Script, keys: Sequence[bytes], arguments: Sequence[bytes], *, fresh: bool
-    ) -> Any:
+    ) -> bytes:
         rest = (b"%d" % len(keys), *keys, *arguments)
         try:
-            return await self._server.ask(keys[0], b"EVALSHA", script.sha, *rest, fresh=fresh)
+            reply = await self._server.ask(keys[0], b"EVALSHA", script.sha, *rest, fresh=fresh)
         except driver.NoScriptError:
-            return await self._server.ask(keys[0], b"EVAL", script.source, *rest, fresh=fresh)
+            reply = await self._server.ask(keys[0], b"EVAL", script.source, *rest, fresh=fresh)
+        return cast("bytes", reply)
 
 
 def _away() -> RecollectError:

@@ -2,18 +2,20 @@
 local name, text, max_bytes, at_most = ARGV[8], ARGV[9], tonumber(ARGV[10]), tonumber(ARGV[11])
 
 return edit(function()
-  local current = block(root, name)
-  local whole_text = current and current[4] .. text or text
-  if #whole_text > max_bytes then
-    return refused(TOO_LONG)
+  local current = block(name)
+  if current then
+    text = current[4] .. text
+  end
+  if #text > max_bytes then
+    return false, TOO_LONG
   end
   local version, order = succession(current, at_most)
   if not version then
-    return refused(FULL)
+    return false, FULL
   end
-  commit({version, order, now})
-  write_block(name, whole_text, version, order)
-  return done({version, order, now, whole_text})
+  return {version, order, now, text}, function()
+    write_block(name, text, version, order)
+  end
 end, function()
-  return block(root, name)
+  return block(name)
 end)

@@ -2,8 +2,8 @@
 return edit(function()
   local notes = part(root, 'n')
   call('LLEN', notes)
-  commit({now})
-  call('RPUSH', notes, now .. ' ' .. ARGV[8])
-  call('LTRIM', notes, -ARGV[9], -1)
-  return done({now})
+  return {now}, function()
+    call('RPUSH', notes, now .. ' ' .. ARGV[8])
+    call('LTRIM', notes, -ARGV[9], -1)
+  end
 end)

@@ -5,8 +5,8 @@ local function split(meta)
   return tonumber(version), tonumber(order), updated
 end
 
-local function block(key, name)
-  local found = call('HMGET', key, 't' .. name, 'm' .. name)
+local function block(name)
+  local found = call('HMGET', root, 't' .. name, 'm' .. name)
   if not found[1] then
     return false
   end

@@ -20,7 +20,3 @@ local function drop_copy(number, id)
   end
   call('HDEL', index, 'n' .. id, 'm' .. number, 'd' .. number)
 end
-
-local function id_of(number)
-  return call('HGET', index, 'm' .. number):match('^%S+ (.*)$')
-end

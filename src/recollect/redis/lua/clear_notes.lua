@@ -9,10 +9,10 @@ return edit(function()
       end
     end
   end
-  commit({count - #stay})
-  call('DEL', notes)
-  for _, note in ipairs(stay) do
-    call('RPUSH', notes, note)
+  return {count - #stay}, function()
+    call('DEL', notes)
+    for _, note in ipairs(stay) do
+      call('RPUSH', notes, note)
+    end
   end
-  return done({count - #stay})
 end)

@@ -11,12 +11,12 @@ return edit(function()
       end
     end
   end
-  commit({count})
-  for _, name in ipairs(gone) do
-    call('HDEL', variables, 'v' .. name, 'm' .. name)
+  return {count}, function()
+    for _, name in ipairs(gone) do
+      call('HDEL', variables, 'v' .. name, 'm' .. name)
+    end
+    if not late or cleared < at then
+      call('HSET', variables, 'c', now)
+    end
   end
-  if not late or cleared < at then
-    call('HSET', variables, 'c', now)
-  end
-  return done({count})
 end)

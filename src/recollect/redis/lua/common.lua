@@ -35,6 +35,31 @@ local function whole(number)
   return string.format('%.0f', number)
 end
 
+-- Add values to a reply: a line with their lengths, '-' for what is not there, and then themselves. A reply is one
+-- long text, which drivers read in a fraction of the time that an array takes them.
+local function add(reply, values)
+  local lengths, head = {}, #reply + 1
+  reply[head] = ''
+  for i, value in ipairs(values) do
+    if value == false then
+      lengths[i] = '-'
+    else
+      if type(value) == 'number' then
+        value = whole(value)
+      end
+      lengths[i] = #value
+      reply[#reply + 1] = value
+    end
+  end
+  reply[head] = table.concat(lengths, ' ') .. '\n'
+  return reply
+end
+
+-- The first line of a reply: what became of it, and the epoch of the tenant.
+local function opening(status, epoch)
+  return {status .. ' ' .. (epoch or '') .. '\n'}
+end
+
 -- HMGET of any number of fields: Lua cannot unpack more than some thousands.
 local function fields_of(key, fields)
   local found = {}

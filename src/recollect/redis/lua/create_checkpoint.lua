@@ -4,22 +4,24 @@ local id, at_most = ARGV[8], tonumber(ARGV[10])
 return edit(function()
   read_all(own)
   local known = numbers(root)
+  local highest = tonumber(call('HGET', index, 'h')) or 0
   local number = call('HGET', index, 'n' .. id)
   if not number then
-    number = whole((tonumber(call('HGET', index, 'h')) or 0) + 1)
+    highest = highest + 1
+    number = whole(highest)
     known[#known + 1] = number
   end
-  commit({now})
-  for _, name in ipairs(COPIED) do
-    if call('COPY', own(name), copy(root, number, name), 'REPLACE') == 0 then
-      call('DEL', copy(root, number, name))
+  return {now}, function()
+    for _, name in ipairs(COPIED) do
+      if call('COPY', own(name), copy(root, number, name), 'REPLACE') == 0 then
+        call('DEL', copy(root, number, name))
+      end
     end
+    call('HSET', index, 'n' .. id, number, 'm' .. number, now .. ' ' .. id, 'd' .. number, ARGV[9])
+    while #known > at_most do
+      local oldest = table.remove(known, 1)
+      drop_copy(oldest, call('HGET', index, 'm' .. oldest):match('^%S+ (.*)$'))
+    end
+    call('HSET', index, 'l', table.concat(known, ' '), 'h', whole(highest))
   end
-  call('HSET', index, 'n' .. id, number, 'm' .. number, now .. ' ' .. id, 'd' .. number, ARGV[9])
-  while #known > at_most do
-    local oldest = table.remove(known, 1)
-    drop_copy(oldest, id_of(oldest))
-  end
-  call('HSET', index, 'l', table.concat(known, ' '), 'h', math.max(number, call('HGET', index, 'h') or 0))
-  return done({now})
 end)

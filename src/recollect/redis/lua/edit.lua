@@ -4,14 +4,14 @@
 -- for the time here; how many microseconds ago it was made; the time to live of the scope in milliseconds,
 -- '0' for ever, '' if it is not a session; the digest of the edit; the name of the scope; the edit's own.
 --
--- An edit reads all it needs first, so that a key of a wrong type is noticed before anything is written. Then
--- it commits to its result: that is the first write, which is refused if there is no memory, and then
--- nothing has changed. What follows cannot fail.
+-- An edit reads all it needs first, so that a key of a wrong type is noticed before anything is written, and says
+-- what it returns, and how it writes. Then the operation is recorded: that is the first write, which is refused if
+-- there is no memory, and then nothing has changed. What follows cannot fail.
 
 local OPERATION_TTL = 3600000
 
 local root = KEYS[3]
-local epoch = call('HGET', KEYS[1], 'e')
+local epoch, created = unpack(call('HMGET', KEYS[1], 'e', 's' .. ARGV[7]))
 local is_session = ARGV[5] ~= ''
 local late = ARGV[4] ~= '0'
 
@@ -27,7 +27,9 @@ if is_session and ARGV[3] ~= '' and has_ended(root, ARGV[5], at + ARGV[4]) then
     call('DEL', key)
   end
 end
-local created = call('HGET', root, 'c')
+if is_session or not created then
+  created = call('HGET', root, 'c')
+end
 if is_session then
   numbers(root)
 end
@@ -42,8 +44,8 @@ local function sweep()
   end
 end
 
-local function commit(result)
-  call('SET', KEYS[2], ARGV[6] .. '\n' .. cmsgpack.pack(result), 'PX', OPERATION_TTL)
+-- Begin the tenant, and the scope, if this is the first that is written there.
+local function begin()
   if not epoch then
     epoch = ARGV[2]
     call('HSET', KEYS[1], 'e', epoch)
@@ -55,33 +57,53 @@ local function commit(result)
   end
 end
 
-local function done(result)
+local function use()
   if is_session then
     if ARGV[3] ~= '' then
       call('HSET', root, 'u', whole(at + ARGV[4]))
     end
     keep(root, ARGV[5], call)
   end
-  return {OK, epoch or '', result}
 end
 
-local function refused(why, detail)
-  return {why, epoch or '', detail or false}
-end
-
--- Make an edit, unless it was made before. `again` says what it returns then, if not what it returned first.
-local function edit(make, again)
-  if ARGV[1] ~= '' and ARGV[1] ~= epoch then
-    return {EMPTIED, epoch or ''}
-  end
-  local made = call('GET', KEYS[2])
-  if not made then
-    return make()
-  end
+-- The reply to an edit that was made before: what it returned then, or what `again` says.
+local function repeated(made, again)
   local digest, result = made:match('^(%x*)\n(.*)$')
   if digest ~= '' and ARGV[6] ~= '' and digest ~= ARGV[6] then
-    return {TAKEN, epoch or ''}
+    return opening(TAKEN, epoch)[1]
   end
-  result = cmsgpack.unpack(result)
-  return done(again and again(result) or result)
+  use()
+  local now_is = again and again()
+  if now_is then
+    return table.concat(add(opening(OK, epoch), now_is))
+  end
+  return opening(OK, epoch)[1] .. result
+end
+
+-- Make an edit, unless it was made before.
+-- `make` returns the result and what writes it; or false, why it refuses, and some detail.
+-- `again` returns the result of an edit that is repeated, if there is one that is not on record.
+local function edit(make, again)
+  if ARGV[1] ~= '' and ARGV[1] ~= epoch then
+    return opening(EMPTIED, epoch)[1]
+  end
+  local result, write, detail = make()
+  if not result then
+    local made = call('GET', KEYS[2])
+    if made then
+      return repeated(made, again)
+    end
+    return table.concat(add(opening(write, epoch), detail or {}))
+  end
+  -- Of a block, all but the text is recorded: {version, order, updated_at}.
+  local record = table.concat(add({ARGV[6], '\n'}, again and {unpack(result, 1, 3)} or result))
+  if not call('SET', KEYS[2], record, 'PX', OPERATION_TTL, 'NX') then
+    return repeated(call('GET', KEYS[2]), again)
+  end
+  begin()
+  if write then
+    write()
+  end
+  use()
+  return table.concat(add(opening(OK, epoch), result))
 end

@@ -1,4 +1,4 @@
--- ARGV from 5: keys. Returns {value, expires_at} for each of them, false for those that are not there.
+-- ARGV from 5: keys. Returns value and expires_at of each of them, false for those that are not there.
 return look(function(root)
   local at = now()
   local fields = {}
@@ -8,8 +8,9 @@ return look(function(root)
   end
   local values, found = fields_of(part(root, 'v'), fields), {}
   for i = 1, #values, 2 do
-    local alive = values[i] and is_alive(values[i + 1], at)
-    found[#found + 1] = alive and {values[i], values[i + 1]:match(' (.+)$')} or false
+    local alive = values[i] ~= false and is_alive(values[i + 1], at)
+    found[i] = alive and values[i]
+    found[i + 1] = alive and values[i + 1]:match(' (.+)$')
   end
   return found
 end)

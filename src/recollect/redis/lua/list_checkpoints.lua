@@ -1,8 +1,10 @@
--- Returns {"created_at id", description} for each checkpoint, oldest first.
+-- Returns "created_at id" and description of each checkpoint, oldest first.
 return look(function(root)
   local found = {}
-  for i, number in ipairs(numbers(root)) do
-    found[i] = call('HMGET', part(root, 'c'), 'm' .. number, 'd' .. number)
+  for _, number in ipairs(numbers(root)) do
+    for _, value in ipairs(call('HMGET', part(root, 'c'), 'm' .. number, 'd' .. number)) do
+      found[#found + 1] = value
+    end
   end
   return found
 end)

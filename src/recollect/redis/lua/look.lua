@@ -35,17 +35,17 @@ local function used(root)
 end
 
 local function look(answer)
-  local epoch = call('HGET', KEYS[1], 'e') or ''
+  local epoch = call('HGET', KEYS[1], 'e')
   if ARGV[1] ~= '' and ARGV[1] ~= epoch then
-    return {EMPTIED, epoch}
+    return opening(EMPTIED, epoch)[1]
   end
-  local answers = {}
+  local reply = opening(OK, epoch)
   for i = 2, #KEYS do
     if ARGV[4]:sub(i - 1, i - 1) == '1' then
-      answers[i - 1] = answer(used(KEYS[i]))
+      add(reply, answer(used(KEYS[i])))
     else
-      answers[i - 1] = answer(KEYS[i])
+      add(reply, answer(KEYS[i]))
     end
   end
-  return {OK, epoch, answers}
+  return table.concat(reply)
 end

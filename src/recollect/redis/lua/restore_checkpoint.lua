@@ -38,7 +38,7 @@ end
 return edit(function()
   local number = call('HGET', index, 'n' .. ARGV[8])
   if not number then
-    return refused(MISSING)
+    return false, MISSING
   end
   local copied, description = unpack(call('HMGET', index, 'm' .. number, 'd' .. number))
   copied = copied:match('^%S+')
@@ -46,15 +46,14 @@ return edit(function()
   read_all(function(name) return copy(root, number, name) end)
   local newest = tonumber(call('HGET', root, 'v')) or 0
   newest = math.max(newest, newest_of(root), newest_of(copy(root, number, 'b')))
-  local result = {copied, description}
-  commit(result)
-  for _, name in ipairs(COPIED) do
-    if call('COPY', copy(root, number, name), own(name), 'REPLACE') == 0 then
-      call('DEL', own(name))
+  return {copied, description}, function()
+    for _, name in ipairs(COPIED) do
+      if call('COPY', copy(root, number, name), own(name), 'REPLACE') == 0 then
+        call('DEL', own(name))
+      end
     end
+    renew_blocks(newest)
+    renew_variables(tonumber(copied))
+    call('HSET', own('t'), 'w', now)
   end
-  renew_blocks(newest)
-  renew_variables(tonumber(copied))
-  call('HSET', own('t'), 'w', now)
-  return done(result)
 end)

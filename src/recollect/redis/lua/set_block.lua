@@ -2,17 +2,18 @@
 local name, text, if_version, at_most = ARGV[8], ARGV[9], tonumber(ARGV[10]), tonumber(ARGV[11])
 
 return edit(function()
-  local current = block(root, name)
+  local meta = call('HGET', root, 'm' .. name)
+  local current = meta and {split(meta)}
   if if_version and if_version ~= (current and current[1] or 0) then
-    return refused(CHANGED, current)
+    return false, CHANGED, block(name)
   end
   local version, order = succession(current, at_most)
   if not version then
-    return refused(FULL)
+    return false, FULL
   end
-  commit({version, order, now})
-  write_block(name, text, version, order)
-  return done({version, order, now})
+  return {version, order, now}, function()
+    write_block(name, text, version, order)
+  end
 end, function()
-  return block(root, name)
+  return block(name)
 end)

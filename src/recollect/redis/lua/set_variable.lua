@@ -7,25 +7,23 @@ local END = 253402300799999999
 return edit(function()
   local found = call('HMGET', variables, 'v' .. key, 'm' .. key)
   if is_outdated(found[2]) then
-    commit({})
-    return done({})
+    return {}
   end
-  local dead = {}
+  local alive, dead = 0, {}
   if not found[1] and call('HLEN', variables) >= 2 * at_most then
-    local alive
     alive, dead = census()
     if alive >= at_most then
-      return refused(FULL)
+      return false, FULL
     end
   end
   local expires = '-'
   if ttl and at + ttl <= END then
     expires = whole(at + ttl)
   end
-  commit({})
-  for _, name in ipairs(dead) do
-    call('HDEL', variables, 'v' .. name, 'm' .. name)
+  return {}, function()
+    for _, name in ipairs(dead) do
+      call('HDEL', variables, 'v' .. name, 'm' .. name)
+    end
+    call('HSET', variables, 'v' .. key, value, 'm' .. key, now .. ' ' .. expires)
   end
-  call('HSET', variables, 'v' .. key, value, 'm' .. key, now .. ' ' .. expires)
-  return done({})
 end)

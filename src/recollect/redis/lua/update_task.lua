@@ -2,20 +2,18 @@
 return edit(function()
   local found, outdated = current()
   if not found[1] then
-    commit({})
-    return done({})
+    return {}
   end
-  if not outdated then
-    for i = 2, 4 do
-      if ARGV[i + 6]:sub(1, 1) == '1' then
-        found[i] = ARGV[i + 6]:sub(2)
-      end
+  if outdated then
+    return found
+  end
+  for i = 2, 4 do
+    if ARGV[i + 6]:sub(1, 1) == '1' then
+      found[i] = ARGV[i + 6]:sub(2)
     end
-    found[5] = now
   end
-  commit(found)
-  if not outdated then
+  found[5] = now
+  return found, function()
     call('HSET', task, 's', found[2], 'c', found[3], 'p', found[4], 'u', now, 'w', now)
   end
-  return done(found)
 end)
