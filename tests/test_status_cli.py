@@ -166,6 +166,22 @@ def test_a_session_and_another_user_have_their_own(prepared: tuple[str, ...]):
     assert (of_bob["blocks"], of_bob["conflicts"], of_bob["stats"]["variables"]) == ([], [], 0)
 
 
+def test_what_the_demo_has_put_on_redis_is_found_there_however_often_it_ran(
+    redis_server: Callable[..., RedisServer],
+):
+    url = redis_server().url
+    for _ in range(2):
+        done = subprocess_of("demo", "--json", "--redis", url)
+        assert done.stderr == ""
+        at_hand = json.loads(done.stdout)["at_hand"]
+        assert (at_hand["source"], at_hand["errand"]) == ("redis", ["audition with a choir", None])
+        assert at_hand["prompt"].count("<block ") == 2
+        assert at_hand["prompt"].count("Ines") == 1
+    found = json.loads(status("--user", "mara", "--namespace", "recollect-demo", "--redis", url, "--json"))
+    assert [block["name"] for block in found["blocks"]] == ["persona", "dates"]
+    assert found["task"]["status"] == "done"
+
+
 # While Redis is away
 
 
