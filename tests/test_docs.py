@@ -13,6 +13,7 @@ from io import StringIO
 from pathlib import Path
 from textwrap import dedent
 from typing import Any, get_args
+from uuid import uuid4
 from xml.etree.ElementTree import parse
 
 import anyio
@@ -85,6 +86,14 @@ def test_the_snippets_print_what_the_page_says(page: str):
     for printed, expected in outputs:
         assert printed == expected
     assert sum(bool(expected) for _, expected in outputs) >= 5
+
+
+def test_working_memory_is_on_redis_what_the_page_says(redis_url: str):
+    opened = f'open_memory(redis="{redis_url}", namespace="docs-{uuid4()}")'
+    outputs, _ = anyio.run(told, WORKING.replace("open_memory() as", f"{opened} as"))
+    assert len(outputs) == WORKING.count("```python")
+    for printed, expected in outputs:
+        assert printed == [line.replace("local False", "redis False") for line in expected]
 
 
 def picture() -> str:
