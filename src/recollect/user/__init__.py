@@ -1,0 +1,14 @@
+"""What agents hold: a handle on one tenant."""
+
+from .recalling import Recalling
+from .remembering import Remembering
+
+__all__ = ("UserMemory",)
+
+
+class UserMemory(Remembering, Recalling):
+    """A light handle on one tenant, what agents hold. Made by `Memory.user`.
+
+    Every call leases the tenant for its own duration. `async with alice:` leases it for longer,
+    which keeps its in-process state from being evicted.
+    """
