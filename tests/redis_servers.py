@@ -52,8 +52,8 @@ class RedisServer:
         self._program = find_redis()
         self._directory = tempfile.TemporaryDirectory(prefix="recollect-redis-", ignore_cleanup_errors=True)
         self._options: dict[str, str | Sequence[str]] = {"save": "", "appendonly": "no", **(options or {})}
-        self.port = _free_port()
-        self._process = self._started()
+        self.port = unused_port()
+        self._process = self._started({})
 
     @property
     def url(self) -> str:
@@ -94,20 +94,24 @@ class RedisServer:
         self._process.terminate()
         self._process.wait(PATIENCE)
 
-    def restart(self) -> None:
-        """Start it again at the same place; what it holds is what it had written down."""
+    def restart(self, options: Mapping[str, str] | None = None) -> None:
+        """Start it again at the same place; what it holds is what it had written down.
+
+        Args:
+            options: more of them, for this time.
+        """
         self.kill()
-        self._process = self._started()
+        self._process = self._started(options or {})
 
     def close(self) -> None:
         self.kill()
         self._directory.cleanup()
 
-    def _started(self) -> subprocess.Popen[bytes]:
+    def _started(self, options: Mapping[str, str]) -> subprocess.Popen[bytes]:
         log = self.directory / "log"
         with log.open("ab") as out:
             process = subprocess.Popen(
-                [self._program, *self._arguments()], stdin=subprocess.DEVNULL, stdout=out, stderr=out
+                [self._program, *self._arguments(options)], stdin=subprocess.DEVNULL, stdout=out, stderr=out
             )
         try:
             until(lambda: process.poll() is not None or _answers(self.port), "Redis does not answer")
@@ -119,10 +123,10 @@ class RedisServer:
             pytest.fail(f"Redis did not start:\n{log.read_text(errors='replace')[-2_000:]}", pytrace=False)
         return process
 
-    def _arguments(self) -> list[str]:
-        options = {"bind": HOST, "port": str(self.port), "dir": str(self.directory), **self._options}
+    def _arguments(self, more: Mapping[str, str]) -> list[str]:
+        own = {"bind": HOST, "port": str(self.port), "dir": str(self.directory)}
         arguments: list[str] = []
-        for name, words in options.items():
+        for name, words in {**own, **self._options, **more}.items():
             arguments += [f"--{name}", *([words] if isinstance(words, str) else words)]
         return arguments
 
@@ -177,7 +181,7 @@ def until(holds: Callable[[], bool], what: str) -> None:
 
 def unused_url() -> str:
     """Return the address of a server that is not there."""
-    return f"redis://{HOST}:{_free_port()}/0"
+    return f"redis://{HOST}:{unused_port()}/0"
 
 
 def _state(node: RedisServer) -> tuple[str, str]:
@@ -196,7 +200,7 @@ def _answers(port: int) -> bool:
         return False
 
 
-def _free_port() -> int:
+def unused_port() -> int:
     """Return a port that nobody listens at; nor at the one 10,000 above, which a cluster uses as well.
 
     Below the range that the system itself gives to connections.
