@@ -4,12 +4,13 @@ import inspect
 import pickle
 import subprocess
 import sys
+from datetime import UTC, datetime
 from typing import Any
 
 import pytest
 
 import recollect
-from recollect import Episode, Limits, Page, RecallWeights, Tenant, errors
+from recollect import Limits, Page, RecallWeights, Tenant, errors
 
 HEAVY = {"numpy", "asyncpg", "pgvector", "redis", "Stemmer", "typer", "rich", "trio", "uvloop"}
 
@@ -129,6 +130,9 @@ def test_every_public_error_has_an_example() -> None:
         RecallWeights(),
         recollect.EpisodeDraft("a"),
         Page(items=(1,), cursor=None, basis=0),
+        recollect.Block(name="a", text="b", order=0, version=1, updated_at=datetime.now(UTC)),
+        recollect.TaskState(task_id="t"),
+        recollect.WorkingStatus(source="local"),
     ],
 )
 def test_values_cannot_be_changed(value: object) -> None:
@@ -137,6 +141,9 @@ def test_values_cannot_be_changed(value: object) -> None:
         setattr(value, name, None)
 
 
-def test_every_field_of_a_value_says_what_it_is() -> None:
-    for field in Episode.model_fields.values():
-        assert field.description or field.annotation is str
+@pytest.mark.parametrize(
+    "name", ["Block", "BlockConflict", "Checkpoint", "Episode", "Health", "Note", "WorkingStatus"]
+)
+def test_every_field_of_a_value_says_what_it_is(name: str) -> None:
+    for field in getattr(recollect, name).model_fields.values():
+        assert field.description or field.annotation in (str, bool)

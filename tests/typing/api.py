@@ -2,14 +2,17 @@
 
 from collections.abc import Sequence
 from datetime import UTC, datetime
-from typing import TYPE_CHECKING, Any, assert_type
+from typing import TYPE_CHECKING, Any, Literal, assert_type
 
 from pydantic import BaseModel
 
 from recollect import (
     FOREVER,
     Archive,
+    Block,
+    BlockConflict,
     Change,
+    Checkpoint,
     Commit,
     Diff,
     Embedder,
@@ -20,12 +23,14 @@ from recollect import (
     FactDraft,
     FactHit,
     FactPath,
+    Health,
     HookError,
     InvalidInput,
     Limits,
     Memory,
     MemoryStatistics,
     Message,
+    Note,
     OutcomeUnknown,
     Page,
     Predicate,
@@ -36,21 +41,34 @@ from recollect import (
     Session,
     Signals,
     Span,
+    TaskState,
     TenantMap,
     Transaction,
     TryLater,
     UserMemory,
     VersionConflict,
+    WorkingStats,
+    WorkingStatus,
+    WorkingStore,
     day,
     open_memory,
 )
 from recollect.embedders import FunctionEmbedder
 from recollect.inprocess import InProcessWorking
-from recollect.testing import Check, Clock, FaultyEmbedder, HashEmbedder
+from recollect.testing import (
+    WORKING_CHECKS,
+    WORKING_CLOCK_CHECKS,
+    Check,
+    Clock,
+    FaultyEmbedder,
+    HashEmbedder,
+    WorkingCheck,
+)
 
 if TYPE_CHECKING:
     import asyncpg
     import numpy as np
+    import redis.asyncio
     from numpy.typing import NDArray
 
     from recollect.stores import TextKind
@@ -207,6 +225,97 @@ async def believed(alice: UserMemory) -> None:
     assert_type(hits, tuple[FactHit, ...])
     assert_type(hits[0].signals.lexical, float | None)
     await alice.facts.find(known_at="now")  # type: ignore[arg-type]  # pyright: ignore[reportArgumentType]
+
+
+async def blocks(memory: Memory, alice: UserMemory) -> None:
+    assert_type(await alice.blocks.list(inherit=True), tuple[Block, ...])
+    assert_type(await alice.blocks.get("persona", inherit=True), Block | None)
+    block = await alice.blocks.set("persona", "text", if_version=0, key="k")
+    assert_type(block, Block)
+    assert_type(block.version, int)
+    assert_type(block.updated_at, datetime)
+    assert_type(await alice.blocks.append("persona", "more", key="k"), Block)
+    assert_type(await alice.blocks.delete("persona"), bool)
+    assert_type(await alice.blocks.move("persona", 0), Block)
+    assert_type(await alice.blocks.render(), str)
+    assert_type(await alice.blocks.render("markdown", inherit=True), str)
+    memory.user("alice", parents=[memory.user("team"), alice])
+    await alice.blocks.set("persona", None)  # type: ignore[arg-type]  # pyright: ignore[reportArgumentType]
+    await alice.blocks.set("persona", "text", 3)  # type: ignore[call-arg]  # pyright: ignore[reportCallIssue]
+    await alice.blocks.move("persona", "first")  # type: ignore[arg-type]  # pyright: ignore[reportArgumentType]
+    await alice.blocks.render("html")  # type: ignore[arg-type]  # pyright: ignore[reportArgumentType]
+    memory.user("alice", parents=["team"])  # type: ignore[list-item]  # pyright: ignore[reportArgumentType]
+
+
+async def variables(alice: UserMemory) -> None:
+    await alice.variables.set("k", {"any": ["json", None]}, ttl=60)
+    assert_type(await alice.variables.get("k", 3, inherit=True), Any)
+    assert_type(await alice.variables.get_many(["a", "b"]), dict[str, Any])
+    assert_type(await alice.variables.get_many(key for key in "ab"), dict[str, Any])
+    assert_type(await alice.variables.delete("k"), bool)
+    assert_type(await alice.variables.exists("k"), bool)
+    assert_type(await alice.variables.keys("user:*"), list[str])
+    assert_type(await alice.variables.items(), dict[str, Any])
+    assert_type(await alice.variables.clear(), int)
+    await alice.variables.set("k", 1, ttl="60")  # type: ignore[arg-type]  # pyright: ignore[reportArgumentType]
+    await alice.variables.set("k", 1, 60)  # type: ignore[call-arg]  # pyright: ignore[reportCallIssue]
+    await alice.variables.get_many(7)  # type: ignore[arg-type]  # pyright: ignore[reportArgumentType]
+
+
+async def task_and_scratchpad(alice: UserMemory) -> None:
+    state = TaskState(task_id="t", total_steps=3, context={"k": []}, started_at=datetime.now(UTC))
+    assert_type(await alice.task.set(state), TaskState)
+    assert_type(await alice.task.get(), TaskState | None)
+    updated = await alice.task.update(current_step=1, progress_percent=50, status="running")
+    assert_type(updated, TaskState | None)
+    assert_type(await alice.task.clear(), bool)
+    assert_type(state.progress_percent, float)
+    assert_type(state.context, dict[str, Any])
+    assert_type(await alice.scratchpad.append("text"), Note)
+    notes = await alice.scratchpad.entries(limit=3)
+    assert_type(notes, tuple[Note, ...])
+    assert_type(notes[0].at, datetime)
+    assert_type(await alice.scratchpad.clear(), int)
+    await alice.task.set({"task_id": "t"})  # type: ignore[arg-type]  # pyright: ignore[reportArgumentType]
+    await alice.task.update(1)  # type: ignore[call-arg]  # pyright: ignore[reportCallIssue]
+    await alice.scratchpad.append(b"text")  # type: ignore[arg-type]  # pyright: ignore[reportArgumentType]
+
+
+async def checkpoints_and_status(alice: UserMemory) -> None:
+    checkpoint = await alice.checkpoints.create("before the trip")
+    assert_type(checkpoint, Checkpoint)
+    assert_type(checkpoint.id, str)
+    assert_type(await alice.checkpoints.restore(checkpoint.id), Checkpoint)
+    assert_type(await alice.checkpoints.list(), tuple[Checkpoint, ...])
+    assert_type(await alice.checkpoints.delete(checkpoint.id), bool)
+    status = alice.working.status
+    assert_type(status, WorkingStatus)
+    assert_type(status.source, Literal["redis", "local"])
+    assert_type(status.since, datetime | None)
+    assert_type(await alice.working.stats(), WorkingStats)
+    assert_type(await alice.working.health(), Health)
+    conflicts = await alice.working.conflicts()
+    assert_type(conflicts, tuple[BlockConflict, ...])
+    assert_type(conflicts[0].ours, str | None)
+    assert_type(await alice.working.resolve("c", keep="ours", text="both"), Block | None)
+    await alice.checkpoints.restore(checkpoint)  # type: ignore[arg-type]  # pyright: ignore[reportArgumentType]
+    await alice.working.resolve("c", keep="mine")  # type: ignore[arg-type]  # pyright: ignore[reportArgumentType]
+
+
+async def on_redis(client: "redis.asyncio.Redis") -> None:
+    async with open_memory(redis="redis://localhost", on_outage="error", limits=Limits(max_notes=5)):
+        pass
+    async with open_memory(redis=client):
+        pass
+    open_memory(redis=7)  # type: ignore[arg-type]  # pyright: ignore[reportArgumentType]
+    open_memory(on_outage="wait")  # type: ignore[arg-type]  # pyright: ignore[reportArgumentType]
+
+
+async def working_checks(store: WorkingStore, clock: Clock, published: Sequence[WorkingCheck]) -> None:
+    for check in (*published, *WORKING_CHECKS):
+        await check(store)
+    for timed in WORKING_CLOCK_CHECKS:
+        await timed(store, clock)
 
 
 def hooks(memory: Memory) -> None:
