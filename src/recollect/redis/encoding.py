@@ -22,7 +22,7 @@ def number(value: float) -> bytes:
 
 
 def unpacked(reply: bytes, start: int) -> tuple[list[Any], int]:
-    """Return the values that a script has added to a reply, and where they end; None for what is not there."""
+    """Return values that a script has added to a reply, and where they end; None for what is not there."""
     end = reply.index(b"\n", start)
     lengths = reply[start:end].split()
     end += 1

@@ -26,21 +26,18 @@ class Keys:
         self._prefix = quote(prefix, safe=":")
 
     def tenant(self, tenant: Tenant) -> bytes:
-        return self._key(tenant)
+        # The key of a tenant is encoded already.
+        return f"{self._prefix}:{{{tenant.key}}}".encode()
 
     def root(self, place: Place) -> bytes:
-        return self._key(place.tenant, "s", scope_name(place.agent_id, place.session_id), "b")
+        return b"%b:s:%b:b" % (self.tenant(place.tenant), scope_name(place.agent_id, place.session_id))
 
     def operation(self, place: Place, id: str) -> bytes:
         scope = scope_name(place.agent_id, place.session_id)
-        return self._key(place.tenant, "s", scope, "o", quote(id, safe=""))
-
-    def _key(self, tenant: Tenant, *parts: str) -> bytes:
-        # The key of a tenant is encoded already.
-        return ":".join((f"{self._prefix}:{{{tenant.key}}}", *parts)).encode()
+        return b"%b:s:%b:o:%b" % (self.tenant(place.tenant), scope, quote(id, safe="").encode())
 
 
 @lru_cache(maxsize=1024)
-def scope_name(agent_id: str | None, session_id: str | None) -> str:
+def scope_name(agent_id: str | None, session_id: str | None) -> bytes:
     """Return a name for a scope of a tenant. An id is never empty: that is None."""
-    return f"{quote(agent_id or '', safe='')}/{quote(session_id or '', safe='')}"
+    return f"{quote(agent_id or '', safe='')}/{quote(session_id or '', safe='')}".encode()

@@ -1,6 +1,6 @@
 from collections.abc import Hashable, Sequence
 from dataclasses import dataclass
-from typing import Any, TypeVar, cast
+from typing import TypeVar, cast
 
 import anyio
 from redis import exceptions as driver
@@ -94,12 +94,12 @@ class RedisWorking(RemoteWorking):
             (self._keys.tenant(place.tenant), self._keys.operation(place, stamp.id), self._keys.root(place)),
             (
                 epoch,
-                uuid7().encode(),
+                b"" if epoch else uuid7().encode(),
                 self._now(age),
                 number(age),
                 b"" if place.session_id is None else self._session_ttl,
                 stamp.digest.encode(),
-                scope_name(place.agent_id, place.session_id).encode(),
+                scope_name(place.agent_id, place.session_id),
                 *making.arguments(edit),
             ),
             id=stamp.id,

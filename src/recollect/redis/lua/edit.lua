@@ -1,6 +1,6 @@
 -- A change of one scope.
 -- KEYS: the tenant's hash, the operation, the root of the scope.
--- ARGV: the epoch that the caller knows of the tenant, or ''; one to begin with; the instant of the edit, or ''
+-- ARGV: the epoch that the caller knows of the tenant, or ''; one to begin with if there is none; the instant of the edit, or ''
 -- for the time here; how many microseconds ago it was made; the time to live of the scope in milliseconds,
 -- '0' for ever, '' if it is not a session; the digest of the edit; the name of the scope; the edit's own.
 --
