@@ -15,7 +15,6 @@ There is no task for any of this: the next call does it. A tenant with a log is 
 
 import inspect
 import logging
-from collections import OrderedDict
 from collections.abc import AsyncGenerator, Awaitable, Callable, Hashable, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
@@ -73,20 +72,20 @@ class Local:
     """
 
     primary: Any
-    replicas: OrderedDict[Place, Replica] = field(default_factory=OrderedDict[Place, Replica])
+    replicas: dict[Place, Replica] = field(default_factory=dict[Place, Replica])
     line: Line | None = None
     unsaved: int = 0
     weight: int = 0
     lock: anyio.Lock | None = None
 
     def replica(self, place: Place) -> Replica:
-        found = self.replicas.get(place)
-        if found is None:
-            found = self.replicas[place] = Replica(place)
-            if len(self.replicas) > SCOPES:
-                self._drop_one()
-        else:
-            self.replicas.move_to_end(place)
+        if len(self.replicas) == 1 and place in self.replicas:
+            return self.replicas[place]
+        # The one that was used last comes last.
+        found = self.replicas.pop(place, None) or Replica(place)
+        self.replicas[place] = found
+        if len(self.replicas) > SCOPES:
+            self._drop_one()
         return found
 
     def _drop_one(self) -> None:

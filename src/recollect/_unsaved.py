@@ -14,7 +14,6 @@ What an edit of the log means when it arrives late:
 Pure: no I/O, and time is an argument.
 """
 
-from collections import deque
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from datetime import datetime
@@ -95,7 +94,7 @@ class Replica:
 
     place: Place
     space: Workspace = field(default_factory=Workspace)
-    log: deque[Entry] = field(default_factory=deque[Entry])
+    log: list[Entry] = field(default_factory=list[Entry])
     bases: dict[str, int | None] = field(default_factory=dict[str, int | None])
     done: dict[str, tuple[str, Any]] = field(default_factory=dict[str, tuple[str, Any]])
     touched_at: float = 0.0
@@ -148,7 +147,7 @@ class Replica:
 
     def saved(self, result: Any, now: datetime) -> None:
         """The store has made what was sent last."""
-        edit = self.log.popleft().edit
+        edit = self.log.pop(0).edit
         if isinstance(edit, SaveBlock | AppendBlock):
             self._rebase(edit, result)
             if not any(_block(entry.edit) == edit.name for entry in self.log):
@@ -165,7 +164,7 @@ class Replica:
             entry.edit = SaveBlock(id, entry.edit.name, entry.edit.text, NEVER, 0)
             entry.stamp = Stamp(id)
         else:
-            self.log.popleft()
+            self.log.pop(0)
 
     def may_have_arrived(self, parts: Sequence[Part]) -> bool:
         """Whether the store may have edits of the log that are about these parts, or may not."""
@@ -192,7 +191,7 @@ class Replica:
         ]
         notes = self._notes(now, made_at) if self.space.knows((NOTES,)) else rest
         self.bases = dict.fromkeys((block.name for block in blocks), 0)
-        self.log = deque((*map(self._entry, edits), *notes))
+        self.log = [*map(self._entry, edits), *notes]
 
     # What follows is how.
 
@@ -227,7 +226,7 @@ class Replica:
                 return edit
 
     def _drop_what_is_replaced_by(self, edit: Edit[Any]) -> None:
-        self.log = deque(entry for entry in self.log if entry.sent or not _replaces(edit, entry.edit))
+        self.log = [entry for entry in self.log if entry.sent or not _replaces(edit, entry.edit)]
 
     def _rebase(self, edit: SaveBlock | AppendBlock, result: Any) -> None:
         """Note what the next edit of a block is made from, now that this one has arrived."""

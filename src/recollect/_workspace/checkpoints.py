@@ -1,6 +1,5 @@
 """Checkpoints: copies of a scope that do not contain each other. Only the store makes and restores them."""
 
-from collections import deque
 from dataclasses import dataclass
 from datetime import datetime
 
@@ -88,7 +87,7 @@ class RestoreCheckpoint(Edit[Checkpoint]):
             for key, (value, left) in saved.variables.items()
         }
         space.task, space.task_at = saved.task, now
-        space.notes = deque(saved.notes)
+        space.notes = list(saved.notes)
         return saved.checkpoint
 
     def learn(self, space: Workspace, result: Checkpoint, now: datetime) -> None:

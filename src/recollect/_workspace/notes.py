@@ -1,7 +1,5 @@
-from collections import deque
 from dataclasses import dataclass
 from datetime import datetime
-from itertools import islice
 
 from ..types import Note
 from .space import NOTES, Edit, Look, Part, Workspace
@@ -23,11 +21,11 @@ class ListNotes(Look[tuple[Note, ...]]):
 
     def look(self, space: Workspace, now: datetime) -> tuple[Note, ...]:
         first = 0 if self.limit is None else max(len(space.notes) - self.limit, 0)
-        return tuple(islice(space.notes, first, None))
+        return tuple(space.notes[first:])
 
     def learn(self, space: Workspace, found: tuple[Note, ...], now: datetime) -> None:
         if self.limit is None or len(found) < self.limit:
-            space.notes = deque(found)
+            space.notes = list(found)
             space.known.add(NOTES)
 
 
@@ -53,8 +51,7 @@ class AppendNote(Edit[Note]):
 
     def _add(self, space: Workspace, note: Note) -> None:
         space.notes.append(note)
-        while len(space.notes) > self.at_most:
-            space.notes.popleft()
+        del space.notes[: -self.at_most]
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,7 +68,7 @@ class ClearNotes(Edit[int]):
         return count
 
     def apply_late(self, space: Workspace, made_at: datetime) -> int:
-        newer = deque(note for note in space.notes if note.at > made_at)
+        newer = [note for note in space.notes if note.at > made_at]
         count = len(space.notes) - len(newer)
         space.notes = newer
         return count

@@ -4,7 +4,6 @@ A workspace is the whole of a scope in the store that lives in process. Where an
 what this process happens to know of a scope: `known` says which parts are, and nobody is told of the others.
 """
 
-from collections import deque
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
@@ -65,7 +64,7 @@ class Workspace:
     variables: dict[str, Variable] = field(default_factory=dict[str, Variable])
     task: TaskState | None = None
     task_at: datetime | None = None
-    notes: deque[Note] = field(default_factory=deque[Note])
+    notes: list[Note] = field(default_factory=list[Note])
     checkpoints: dict[str, Saved] = field(default_factory=dict[str, Saved])
     conflicts: dict[str, BlockConflict] = field(default_factory=dict[str, BlockConflict])
     known: set[Part] = field(default_factory=set[Part])

@@ -1,4 +1,3 @@
-from collections import OrderedDict
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
@@ -27,14 +26,14 @@ Name = tuple[str | None, str | None]
 class _Scope:
     used_at: datetime
     space: Workspace = field(default_factory=Workspace)
-    done: OrderedDict[str, tuple[str, Any]] = field(default_factory=OrderedDict[str, tuple[str, Any]])
+    done: dict[str, tuple[str, Any]] = field(default_factory=dict[str, tuple[str, Any]])
 
 
 @dataclass(slots=True, eq=False)
 class Desk:
     """The scopes of a tenant. The one that was used last comes last."""
 
-    scopes: OrderedDict[Name, _Scope] = field(default_factory=OrderedDict[Name, _Scope])
+    scopes: dict[Name, _Scope] = field(default_factory=dict[Name, _Scope])
 
 
 class InProcessWorking(WorkingStore):
@@ -82,7 +81,7 @@ class InProcessWorking(WorkingStore):
         if stamp.digest:
             scope.done[stamp.id] = (stamp.digest, result)
             if len(scope.done) > KEYS:
-                scope.done.popitem(last=False)
+                del scope.done[next(iter(scope.done))]
         return result
 
     async def health(self) -> Health:
@@ -98,7 +97,8 @@ class InProcessWorking(WorkingStore):
             desk.scopes.pop(name, None)
             return _Scope(now)
         scope.used_at = now
-        desk.scopes.move_to_end(name)
+        if len(desk.scopes) > 1:
+            desk.scopes[name] = desk.scopes.pop(name)
         return scope
 
     def _sweep(self, desk: Desk, now: datetime) -> None:
@@ -108,7 +108,7 @@ class InProcessWorking(WorkingStore):
             if self._is_over(name, scope, now):
                 del desk.scopes[name]
             elif name[1] is None:
-                desk.scopes.move_to_end(name)
+                desk.scopes[name] = desk.scopes.pop(name)
             else:
                 return
 
