@@ -63,18 +63,16 @@ def _save(edit: SaveBlock) -> tuple[bytes, ...]:
 
 
 def _saved(edit: SaveBlock, found: Any) -> Block | BlockConflict | None:
-    if isinstance(found, int):  # it had arrived as a `DeleteBlock`
-        return None
     kind, *rest = found
-    if isinstance(kind, int):  # it had arrived as a `SetBlock`
-        return told(edit.name, found, edit.text)
     if kind == b"block":
         return told(edit.name, rest, edit.text)
-    if kind == b"none":
-        return None
-    return BlockConflict.model_construct(
-        id=edit.id, name=edit.name, ours=edit.text, base_version=edit.base, at=instant(rest[0])
-    )
+    if kind == b"conflict":
+        return BlockConflict.model_construct(
+            id=edit.id, name=edit.name, ours=edit.text, base_version=edit.base, at=instant(rest[0])
+        )
+    # What was sent first, and had arrived, was a `SetBlock`, which tells version, order and instant, or a
+    # deletion.
+    return told(edit.name, found, edit.text) if len(found) == 3 else None
 
 
 def _refused(edit: SetBlock | AppendBlock, why: int, current: Any) -> RecollectError:
