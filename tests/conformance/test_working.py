@@ -7,14 +7,18 @@ import anyio
 import pytest
 
 from recollect import OutcomeUnknown, StoreUnavailable
+from recollect.inprocess import InProcessWorking
 from recollect.stores import WorkingStore
 from recollect.testing import (
+    REMOTE_WORKING_CHECKS,
+    REMOTE_WORKING_CLOCK_CHECKS,
     WORKING_CHECKS,
     WORKING_CLOCK_CHECKS,
     Clock,
     WorkingCheck,
     WorkingClockCheck,
 )
+from recollect.testing._working_late import CONFLICT_CHECKS
 
 from ..conftest import open_remote
 from ..faults.proxy import open_proxy
@@ -93,3 +97,16 @@ async def test_lost_replies(
                 await (check(store, clock) if check in WORKING_CLOCK_CHECKS else check(store))
             except* (StoreUnavailable, OutcomeUnknown):
                 pass
+
+
+@pytest.mark.parametrize("check", CONFLICT_CHECKS, ids=_name)
+async def test_conflicts_in_process(check: WorkingCheck, clock: Clock) -> None:
+    await check(InProcessWorking(clock=clock))
+
+
+@pytest.mark.parametrize("check", [*REMOTE_WORKING_CHECKS, *REMOTE_WORKING_CLOCK_CHECKS], ids=_name)
+async def test_remote(
+    check: WorkingCheck | WorkingClockCheck, redis_url: str, anyio_backend: object, clock: Clock
+) -> None:
+    async with open_remote(redis_url, clock, fallback=False) as store:
+        await (check(store, clock) if check in REMOTE_WORKING_CLOCK_CHECKS else check(store))

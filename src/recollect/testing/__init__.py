@@ -10,7 +10,8 @@ all of them can run against one archive, one after the other:
 `CLOCK_CHECKS` take the clock as well that the archive was opened with, and those of
 `EMBEDDER_CHECKS` need an archive that nobody has used before. `WORKING_CHECKS` take a store of
 working memory; `WORKING_CLOCK_CHECKS` its clock, too, and have it drop sessions that are idle for
-a week. `Archive` and `WorkingStore` say what is promised;
+a week. Those whose names begin with `REMOTE` are for a `RemoteWorking`, which may get an edit
+twice, or late. `Archive` and `WorkingStore` say what is promised;
 the names of the checks say how a promise is broken.
 """
 
@@ -36,6 +37,7 @@ from ._working_blocks import BLOCK_CHECKS
 from ._working_checkpoints import CHECKPOINT_CHECKS, CHECKPOINT_CLOCK_CHECKS
 from ._working_concurrency import WORKING_CONCURRENCY_CHECKS
 from ._working_keys import KEY_CHECKS
+from ._working_late import CONFLICT_CHECKS, LATE_CHECKS, REPETITION_CHECKS
 from ._working_material import WorkingCheck, WorkingClockCheck
 from ._working_task import TASK_CHECKS, TASK_CLOCK_CHECKS
 from ._working_tenancy import WORKING_TENANCY_CHECKS
@@ -72,6 +74,10 @@ WORKING_CHECKS: tuple[WorkingCheck, ...] = (
     *WORKING_CONCURRENCY_CHECKS,
 )
 
+REMOTE_WORKING_CHECKS: tuple[WorkingCheck, ...] = (*REPETITION_CHECKS, *CONFLICT_CHECKS)
+
+REMOTE_WORKING_CLOCK_CHECKS: tuple[WorkingClockCheck, ...] = LATE_CHECKS
+
 WORKING_CLOCK_CHECKS: tuple[WorkingClockCheck, ...] = (
     *VARIABLE_CLOCK_CHECKS,
     *TASK_CLOCK_CHECKS,
@@ -84,6 +90,8 @@ __all__ = (
     "EMBEDDER_CHECKS",
     "EPISODE_CHECKS",
     "FACT_CHECKS",
+    "REMOTE_WORKING_CHECKS",
+    "REMOTE_WORKING_CLOCK_CHECKS",
     "WORKING_CHECKS",
     "WORKING_CLOCK_CHECKS",
     "Check",
