@@ -39,7 +39,7 @@ from recollect._workspace import (
 from recollect.errors import NotFound, VersionConflict
 from recollect.stores import Place, Stamp
 from recollect.testing._clock import Clock
-from recollect.testing._outages import SwitchedServer, SwitchedWorking
+from recollect.testing._outages import SwitchedServer
 
 PLACE = Place(Tenant("n", "alice"))
 PROCESSES = 2
@@ -47,10 +47,12 @@ NAMES = ("persona", "plan")
 
 BIG = 1_000
 
+Steps = list[tuple[int, str, Any]]
+
 
 @dataclass(eq=False)
 class Process:
-    client: SwitchedWorking
+    client: Any
     store: FallbackWorking
     local: Local
 
@@ -60,9 +62,13 @@ class World:
     """The processes, their clock, and what each was told of its edits.
 
     Attributes:
+        server: has `connect()`, which returns a client whose `outage` can be set.
+        place: the scope.
         sure: texts of edits that were acknowledged, in order; `unsure` of those whose outcome is unknown.
     """
 
+    server: Any = None
+    place: Place = PLACE
     clock: Clock = field(default_factory=Clock)
     seconds: float = 0.0
     count: int = 0
@@ -71,7 +77,7 @@ class World:
     unread: set[str] = field(default_factory=set[str])
 
     def __post_init__(self) -> None:
-        self.server = SwitchedServer(clock=self.clock)
+        self.server = self.server or SwitchedServer(clock=self.clock)
         self.processes = [self._process() for _ in range(PROCESSES)]
 
     def _process(self) -> Process:
@@ -91,7 +97,7 @@ class World:
         """Make an edit; note what its caller knows of it afterwards."""
         each = self.processes[process]
         try:
-            result = await each.store.apply(each.local, PLACE, edit, Stamp(uuid7()))
+            result = await each.store.apply(each.local, self.place, edit, Stamp(uuid7()))
         except OutcomeUnknown:
             self.unsure.append(text)
         except (StoreUnavailable, NotFound, VersionConflict):
@@ -104,7 +110,7 @@ class World:
         """Return an answer; None if the process does not know."""
         each = self.processes[process]
         try:
-            (found,) = await each.store.look(each.local, (PLACE,), look)
+            (found,) = await each.store.look(each.local, (self.place,), look)
         except StoreUnavailable:
             return None
         return found
@@ -119,11 +125,11 @@ class World:
 
     async def truth(self, look: Look[Any]) -> Any:
         client = self.server.connect()
-        (found,) = await client.look(client.local(), (PLACE,), look)
+        (found,) = await client.look(client.local(), (self.place,), look)
         return found
 
 
-def story(*actions: st.SearchStrategy[tuple[str, Any]]) -> st.SearchStrategy[list[tuple[int, str, Any]]]:
+def story(*actions: st.SearchStrategy[tuple[str, Any]]) -> st.SearchStrategy[Steps]:
     world = st.one_of(
         st.tuples(st.just("outage"), st.sampled_from([None, "away", "read-only", "reply lost"])),
         st.tuples(st.just("wait"), st.sampled_from([0.3, 3.0, 30.0])),
@@ -156,30 +162,35 @@ def once(world: World, kept: str) -> None:
 notes = story(action("note"), action("entries", st.sampled_from([None, 2])))
 
 
+async def live_notes(world: World, steps: Steps) -> None:
+    for process, what, value in steps:
+        await turn(world, process, what, value)
+        if what == "note":
+            text = world.text(process)
+            await world.make(process, AppendNote(text, BIG), text)
+        elif what == "entries":
+            found = await world.ask(process, ListNotes(value))
+            if found is not None and value is None:
+                texts = [note.text for note in found]
+                own = [text for text in world.sure if text.startswith(f"<{process}.")]
+                assert not set(own) - set(texts), "a process does not see what it wrote"
+                assert len(texts) == len(set(texts))
+    await world.heal()
+    once(world, "".join(note.text for note in await world.truth(ListNotes(None))))
+
+
 @given(steps=notes)
 @settings(max_examples=300)
 @example(
     [(0, "outage", "reply lost"), (0, "note", None), (0, "wait", 3.0), (0, "outage", None), (0, "note", None)]
 )
-def test_every_note_that_was_acknowledged_is_there_once(steps: list[tuple[int, str, Any]]) -> None:
-    async def live() -> None:
-        world = World()
-        for process, what, value in steps:
-            await turn(world, process, what, value)
-            if what == "note":
-                text = world.text(process)
-                await world.make(process, AppendNote(text, BIG), text)
-            elif what == "entries":
-                found = await world.ask(process, ListNotes(value))
-                if found is not None and value is None:
-                    texts = [note.text for note in found]
-                    own = [text for text in world.sure if text.startswith(f"<{process}.")]
-                    assert not set(own) - set(texts), "a process does not see what it wrote"
-                    assert len(texts) == len(set(texts))
-        await world.heal()
-        once(world, "".join(note.text for note in await world.truth(ListNotes(None))))
+def test_every_note_that_was_acknowledged_is_there_once(steps: Steps) -> None:
+    anyio.run(live_notes, World(), steps)
 
-    anyio.run(live)
+
+appends = story(
+    action("append", st.sampled_from(NAMES)), action("list"), action("get", st.sampled_from(NAMES))
+)
 
 
 async def kept_texts(world: World) -> str:
@@ -189,26 +200,22 @@ async def kept_texts(world: World) -> str:
     return "".join([*(block.text for block in blocks), *(each.ours or "" for each in conflicts)])
 
 
-@given(
-    steps=story(
-        action("append", st.sampled_from(NAMES)), action("list"), action("get", st.sampled_from(NAMES))
-    )
-)
-@settings(max_examples=300)
-def test_every_piece_that_was_appended_is_there_once(steps: list[tuple[int, str, Any]]) -> None:
-    async def live() -> None:
-        world = World()
-        for process, what, value in steps:
-            await turn(world, process, what, value)
-            if what == "append":
-                text = world.text(process)
-                await world.make(process, AppendBlock(value, text, 10**6, BIG), text)
-            elif what in ("list", "get"):
-                await world.ask(process, ListBlocks() if what == "list" else GetBlock(value))
-        await world.heal()
-        once(world, await kept_texts(world))
+async def live_appends(world: World, steps: Steps) -> None:
+    for process, what, value in steps:
+        await turn(world, process, what, value)
+        if what == "append":
+            text = world.text(process)
+            await world.make(process, AppendBlock(value, text, 10**6, BIG), text)
+        elif what in ("list", "get"):
+            await world.ask(process, ListBlocks() if what == "list" else GetBlock(value))
+    await world.heal()
+    once(world, await kept_texts(world))
 
-    anyio.run(live)
+
+@given(steps=appends)
+@settings(max_examples=300)
+def test_every_piece_that_was_appended_is_there_once(steps: Steps) -> None:
+    anyio.run(live_appends, World(), steps)
 
 
 blocks = story(
@@ -220,96 +227,99 @@ blocks = story(
 )
 
 
+async def live_blocks(world: World, steps: Steps) -> None:
+    """The newest acknowledged text of a block is in place, or kept as a conflict; unless deleted later."""
+    newest: dict[str, tuple[str, int]] = {}
+    for process, what, value in steps:
+        await turn(world, process, what, value)
+        match what:
+            case "set":
+                text = world.text(process)
+                if await world.make(process, SetBlock(value, text, None, BIG), text) is not None:
+                    newest[value] = text, process
+            case "append":
+                text = world.text(process)
+                if await world.make(process, AppendBlock(value, text, 10**6, BIG), text) is not None:
+                    newest[value] = text, process
+            case "delete":
+                await world.make(process, DeleteBlock(value))
+                newest.pop(value, None)
+            case "move":
+                await world.make(process, MoveBlock(value, 0))
+            case _:
+                await world.ask(process, ListBlocks())
+    await world.heal()
+    kept = await kept_texts(world)
+    for text, _ in newest.values():
+        assert text in kept, (newest, kept)
+    orders = [block.order for block in await world.truth(ListBlocks())]
+    assert len(orders) == len(set(orders))
+
+
 @given(steps=blocks)
 @settings(max_examples=300)
-def test_no_text_of_a_block_goes_but_by_an_edit_that_came_after_it(steps: list[tuple[int, str, Any]]) -> None:
-    """The newest acknowledged text of a block is in place, or kept as a conflict; unless deleted later."""
-
-    async def live() -> None:
-        world = World()
-        newest: dict[str, tuple[str, int]] = {}
-        for process, what, value in steps:
-            await turn(world, process, what, value)
-            match what:
-                case "set":
-                    text = world.text(process)
-                    if await world.make(process, SetBlock(value, text, None, BIG), text) is not None:
-                        newest[value] = text, process
-                case "append":
-                    text = world.text(process)
-                    if await world.make(process, AppendBlock(value, text, 10**6, BIG), text) is not None:
-                        newest[value] = text, process
-                case "delete":
-                    await world.make(process, DeleteBlock(value))
-                    newest.pop(value, None)
-                case "move":
-                    await world.make(process, MoveBlock(value, 0))
-                case _:
-                    await world.ask(process, ListBlocks())
-        await world.heal()
-        kept = await kept_texts(world)
-        for text, _ in newest.values():
-            assert text in kept, (newest, kept)
-        orders = [block.order for block in await world.truth(ListBlocks())]
-        assert len(orders) == len(set(orders))
-
-    anyio.run(live)
+def test_no_text_of_a_block_goes_but_by_an_edit_that_came_after_it(steps: Steps) -> None:
+    anyio.run(live_blocks, World(), steps)
 
 
-@given(
-    steps=story(action("set", st.sampled_from("ab")), action("get", st.sampled_from("ab")), action("items"))
-)
+variables = story(action("set", st.sampled_from("ab")), action("get", st.sampled_from("ab")), action("items"))
+
+
+async def live_variables(world: World, steps: Steps) -> None:
+    latest: dict[str, str] = {}
+    own: dict[tuple[int, str], int] = {}
+    for process, what, value in steps:
+        await turn(world, process, what, value)
+        if what == "set":
+            world.count += 1
+            await world.make(process, SetVariable(value, f"{world.count}", None, BIG))
+            latest[value] = f"{world.count}"
+            own[process, value] = world.count
+        elif what in ("get", "items"):
+            look = GetVariables((value,)) if what == "get" else ListVariables()
+            found = await world.ask(process, look)
+            if found is None:
+                continue
+            for key in [value] if what == "get" else "ab":
+                mine = own.get((process, key))
+                if mine is not None:
+                    assert int(found[key].value) >= mine, "a process does not see what it wrote"
+    await world.heal()
+    assert {key: each.value for key, each in (await world.truth(ListVariables())).items()} == latest
+
+
+@given(steps=variables)
 @settings(max_examples=300)
-def test_the_latest_write_of_a_variable_stays(steps: list[tuple[int, str, Any]]) -> None:
-    async def live() -> None:
-        world = World()
-        latest: dict[str, str] = {}
-        own: dict[tuple[int, str], int] = {}
-        for process, what, value in steps:
-            await turn(world, process, what, value)
-            if what == "set":
-                world.count += 1
-                await world.make(process, SetVariable(value, f"{world.count}", None, BIG))
-                latest[value] = f"{world.count}"
-                own[process, value] = world.count
-            elif what in ("get", "items"):
-                look = GetVariables((value,)) if what == "get" else ListVariables()
-                found = await world.ask(process, look)
-                if found is None:
-                    continue
-                for key in [value] if what == "get" else "ab":
-                    mine = own.get((process, key))
-                    if mine is not None:
-                        assert int(found[key].value) >= mine, "a process does not see what it wrote"
-        await world.heal()
-        assert {key: each.value for key, each in (await world.truth(ListVariables())).items()} == latest
-
-    anyio.run(live)
+def test_the_latest_write_of_a_variable_stays(steps: Steps) -> None:
+    anyio.run(live_variables, World(), steps)
 
 
-@given(steps=story(action("set"), action("update"), action("get")))
+tasks = story(action("set"), action("update"), action("get"))
+
+
+async def live_task(world: World, steps: Steps) -> None:
+    latest: str | None = None
+    for process, what, value in steps:
+        await turn(world, process, what, value)
+        if what == "set":
+            latest = world.text(process)
+            await world.make(process, SetTask(TaskState(task_id="t", status=latest)))
+        elif what == "update":
+            status = world.text(process)
+            if await world.make(process, UpdateTask(None, None, status)) is not None:
+                latest = status
+        elif what == "get":
+            await world.ask(process, GetTask())
+    unsure = bool(world.unsure)
+    await world.heal()
+    task = await world.truth(GetTask())
+    assert unsure or (task and task.status) == latest
+
+
+@given(steps=tasks)
 @settings(max_examples=300)
-def test_the_latest_state_of_a_task_stays(steps: list[tuple[int, str, Any]]) -> None:
-    async def live() -> None:
-        world = World()
-        latest: str | None = None
-        for process, what, value in steps:
-            await turn(world, process, what, value)
-            if what == "set":
-                latest = world.text(process)
-                await world.make(process, SetTask(TaskState(task_id="t", status=latest)))
-            elif what == "update":
-                status = world.text(process)
-                if await world.make(process, UpdateTask(None, None, status)) is not None:
-                    latest = status
-            elif what == "get":
-                await world.ask(process, GetTask())
-        unsure = bool(world.unsure)
-        await world.heal()
-        task = await world.truth(GetTask())
-        assert unsure or (task and task.status) == latest
-
-    anyio.run(live)
+def test_the_latest_state_of_a_task_stays(steps: Steps) -> None:
+    anyio.run(live_task, World(), steps)
 
 
 async def test_what_was_never_seen_is_unavailable_and_not_empty() -> None:
