@@ -27,7 +27,6 @@ _REFUSED = "Redis refused a command; its version must be 6.2 or higher, and its 
 _CONFIGURATION = {
     "WRONGPASS": _PASSWORD,
     "NOAUTH": "Redis wants a password; add it to the URL",
-    "NOPERM": _PERMISSION,
     "WRONGTYPE": _TYPE,
 }
 _AWAY = {
@@ -61,7 +60,11 @@ _BY_CLASS: tuple[tuple[type[Exception], str], ...] = (
 )
 
 # An error in a script has the code somewhere in its words: "... @user_script: 3: -OOM command not ...".
-_CODE = re.compile(rf"(?:^|[ :-])({'|'.join((*_CONFIGURATION, *_AWAY, *_READ_ONLY))})\b")
+_CODE = re.compile(rf"(?:^|[ :-])({'|'.join(('NOPERM', *_CONFIGURATION, *_AWAY, *_READ_ONLY))})\b")
+
+
+class NotPermitted(ConfigurationError):
+    """The user of Redis may not do that."""
 
 
 class Broken(Exception):
@@ -79,6 +82,8 @@ class Broken(Exception):
 def answered(exc: BaseException) -> RecollectError | None:
     """Return what it means that the server, or a proxy of it, answered with this; None if nobody did."""
     code = _code(exc)
+    if code == "NOPERM":
+        return NotPermitted(_PERMISSION)
     if code in _CONFIGURATION:
         return ConfigurationError(_CONFIGURATION[code])
     if code in _AWAY:
@@ -99,5 +104,7 @@ def _code(exc: BaseException) -> str:
         return "WRONGPASS" if "invalid" in words else "NOAUTH"
     if isinstance(exc, driver.ConnectionError) and "max number of clients" in words:
         return "MAXCLIENTS"
+    if "The user executing the script can't" in words:  # in 6.2, which has no code for it
+        return "NOPERM"
     found = _CODE.search(words) if isinstance(exc, driver.ResponseError) else None
     return found[1] if found is not None else ""

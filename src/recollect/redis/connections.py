@@ -28,7 +28,7 @@ class Server(Protocol):
         """Send a command, and return its reply, with text as bytes.
 
         Args:
-            key: that the command is about.
+            key: that the command is about, if any.
             fresh: over a connection that is made for it: others may have died.
 
         Raises:
@@ -253,12 +253,13 @@ class ClusterServer(Server):
             await self._client.initialize()
             node = self._client.get_node_from_key(key.decode())
             name, *arguments = command
+            # With a node given, the driver follows a key that has moved, and repeats nothing.
+            options: dict[str, Any] = {"target_nodes": node}
+            if key:  # what is about no key, the driver reads in its own way
+                options[NEVER_DECODE] = True
             attempt.sent = True
             try:
-                # With a node given, the driver follows a key that has moved, and repeats nothing.
-                return await self._client.execute_command(
-                    name.decode(), *arguments, target_nodes=node, **{NEVER_DECODE: True}
-                )
+                return await self._client.execute_command(name.decode(), *arguments, **options)
             except driver.ConnectionError as exc:
                 attempt.sent = "connecting to" not in str(exc)
                 raise

@@ -14,7 +14,7 @@ from .._clock import Clock
 from .._loop import require_asyncio
 from ..errors import ConfigurationError
 from ..stores import Away
-from ._errors import Broken
+from ._errors import Broken, NotPermitted
 from .connections import GRACE, BorrowedPool, ClusterServer, Gate, OwnPool, Server, SingleServer
 from .keys import Keys
 from .working import RedisWorking
@@ -136,6 +136,8 @@ async def _greet(server: Server, *, must_answer: bool) -> None:
         if must_answer:
             msg = "Redis did not answer; see that it runs, and that the URL is right"
             raise Away(msg) from exc.__cause__
+    except NotPermitted:
+        return  # it is there; whether it is new enough, it does not say
     except Away:
         if must_answer:
             raise
