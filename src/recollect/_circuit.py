@@ -71,6 +71,10 @@ class Circuit:
             self._become("open")
             self.retry_at = now
 
+    def hurry(self, now: float) -> None:
+        """Do not wait for the pause to be over: there will be no later call."""
+        self.retry_at = min(self.retry_at, now)
+
     def open(self, now: float) -> None:
         self._become("open")
         self.retry_at = now + self.pause

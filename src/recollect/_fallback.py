@@ -16,7 +16,7 @@ There is no task for any of this: the next call does it. A tenant with a log is 
 import inspect
 import logging
 from collections.abc import AsyncGenerator, Awaitable, Callable, Hashable, Sequence
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any, TypeVar, cast
@@ -28,7 +28,7 @@ from ._circuit import Circuit
 from ._clock import Clock, utc_now
 from ._unsaved import Replica
 from ._workspace import CountAll, Edit, ListKeys, ListNotes, ListVariables, Look
-from .errors import Conflict, InvalidInput, NotFound, StoreUnavailable
+from .errors import Conflict, InvalidInput, NotFound, RecollectError, StoreUnavailable
 from .stores import Away, Emptied, Place, RemoteWorking, ReplyLost, Stamp, WorkingStore
 from .types import BlockConflict, Health, Limits, Tenant, WorkingStatus
 
@@ -146,13 +146,23 @@ class FallbackWorking(WorkingStore):
 
     async def close(self) -> None:
         """Save what is unsaved, if that can be done at once; say what could not be."""
+        for line in self._lines.values():
+            line.edits.hurry(self._now())
         with anyio.move_on_after(GRACE, shield=True):
             for local in list(self._owing):
                 if local.line is not None:
-                    await self._reconcile(local, local.line)
+                    await self._save(local, local.line)
         if self._owing:
             edits = sum(local.unsaved for local in self._owing)
             logger.error("closed with %d unsaved edits of %d tenants: they are lost", edits, len(self._owing))
+
+    async def _save(self, local: Local, line: Line) -> None:
+        with suppress(RecollectError):  # whatever it is, what is lost by it is told
+            try:
+                await self._reconcile(local, line)
+            except Emptied:
+                self._put_back(local)
+                await self._reconcile(local, line)
 
     async def look(self, local: Local, places: Sequence[Place], look: Look[T]) -> tuple[T, ...]:
         await checkpoint_if_cancelled()

@@ -17,6 +17,12 @@ def application() -> str:
 
 
 @pytest.fixture
+def namespace() -> str:
+    """One of the test's own."""
+    return str(uuid4())
+
+
+@pytest.fixture
 def named_dsn(postgres_dsn: str, application: str) -> str:
     return with_option(postgres_dsn, f"application_name={application}")
 

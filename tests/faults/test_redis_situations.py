@@ -1,81 +1,39 @@
 """Each way in which Redis can be of no use has its outcome, with real servers in that situation."""
 
-from collections.abc import AsyncIterator, Callable, Sequence
-from contextlib import asynccontextmanager, suppress
+from collections.abc import Callable, Sequence
 from typing import Any, Literal
-from uuid import uuid4
 
 import anyio
 import pytest
 
 from recollect import (
     ConfigurationError,
-    Memory,
     OutcomeUnknown,
     StoreUnavailable,
-    UserMemory,
-    WorkingStatus,
     open_memory,
 )
 
 from ..redis_servers import RedisServer
 from .interruption import HANGS
+from .redis_memories import (
+    DEADLINE,
+    KEY,
+    PASSWORD,
+    TEXT,
+    THERE,
+    Start,
+    heal,
+    lines,
+    opened,
+    texts,
+    write_elsewhere,
+)
 from .redis_situations import AWAY, MISTAKES, WRITES_ONLY
-
-Start = Callable[..., RedisServer]
-
-PASSWORD = "secretword"
-TEXT = "kanarienvogel"
-KEY = "kanarienkey"
-
-DEADLINE = 1.5
-"""Seconds; the server is given a third of it. A call may be as long again, on a machine with slow moments."""
-
-THERE = WorkingStatus(source="redis")
 
 
 @pytest.fixture
 def server(redis_server: Start) -> RedisServer:
     return redis_server(requirepass=PASSWORD)
-
-
-@pytest.fixture
-def namespace() -> str:
-    return str(uuid4())
-
-
-@asynccontextmanager
-async def opened(server: RedisServer, namespace: str, **options: Any) -> AsyncIterator[Memory]:
-    given: dict[str, Any] = {"redis": server.url, "namespace": namespace, "deadline": DEADLINE}
-    with anyio.fail_after(HANGS * 3):
-        async with open_memory(**{**given, **options}) as memory:
-            yield memory
-
-
-async def texts(user: UserMemory) -> list[str]:
-    return [block.text for block in await user.blocks.list()]
-
-
-async def write_elsewhere(server: RedisServer, namespace: str, *names: str) -> None:
-    """Have another process write to tenants that this one then has never seen."""
-    async with opened(server, namespace) as memory:
-        for name in names:
-            await memory.user(name).blocks.set("plan", f"plan of {name}")
-
-
-async def heal(user: UserMemory) -> None:
-    """Call until the server is used again, and has all."""
-    while user.working.status != THERE:
-        await anyio.sleep(0.02)
-        with suppress(StoreUnavailable):
-            await user.blocks.list()
-
-
-def lines(caplog: pytest.LogCaptureFixture) -> list[str]:
-    found = [record for record in caplog.records if record.name.startswith("recollect")]
-    told = "".join(f"{record.getMessage()} {record.args} {record.exc_text}" for record in found)
-    assert not any(secret in told for secret in (PASSWORD, TEXT, KEY))
-    return [record.getMessage() for record in found]
 
 
 @pytest.mark.parametrize("name", AWAY)
