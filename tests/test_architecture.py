@@ -14,7 +14,18 @@ FILES = sorted(ROOT.rglob("*.py"))
 
 FLOORS = (
     {"errors"},
-    {"_circuit", "_clock", "_deadline", "_period", "_ids", "_json", "_loop", "_retry", "_together"},
+    {
+        "_circuit",
+        "_clock",
+        "_deadline",
+        "_period",
+        "_ids",
+        "_json",
+        "_loop",
+        "_markup",
+        "_retry",
+        "_together",
+    },
     {"types", "_batching", "_cursor", "_tenants", "_timeline"},
     {"_workspace"},
     {"stores", "_analysis", "_checks", "_dates"},
