@@ -64,6 +64,7 @@ CALLS: dict[str, Callable[[PostgresArchive, Tenant], Awaitable[Any]]] = {
     "headers": lambda a, t: a.facts.headers(t, session_id=None, before=None, limit=10),
     "headers of a session": lambda a, t: a.facts.headers(t, session_id="s", before=4, limit=10),
     "known at": lambda a, t: a.facts.known_at(t, NOW),
+    "recent sessions": lambda a, t: a.episodes.recent_sessions(t, limit=10),
     "candidates": lambda a, t: a.facts.candidates(t, filtered(), np.ones(4, np.float32)),
     "unembedded": lambda a, t: a.facts.unembedded(t, limit=10),
     "vectors": lambda a, t: a.facts.set_vectors(t, {b"d": np.ones((1, 4), np.float32)}),

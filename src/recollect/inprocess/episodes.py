@@ -1,6 +1,7 @@
 from bisect import bisect_left
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from datetime import datetime
+from heapq import nlargest
 from itertools import islice
 from typing import TYPE_CHECKING
 
@@ -101,6 +102,14 @@ class InProcessEpisodes(EpisodeStore):
             if table.rows[members[0]].seq > after
         )
         return list(islice(sessions, limit)), table.tx
+
+    async def recent_sessions(self, tenant: Tenant, *, limit: int) -> Sequence[Session]:
+        await checkpoint()
+        table = self._tables.get(tenant)
+        if table is None:
+            return ()
+        newest = nlargest(limit, table.by_session.items(), key=lambda session: session[1][-1])
+        return [_session(name, [table.rows[index] for index in members]) for name, members in newest]
 
     async def count(self, tenant: Tenant) -> int:
         await checkpoint()

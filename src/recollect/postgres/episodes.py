@@ -147,6 +147,10 @@ class PostgresEpisodes(EpisodeStore):
         rows = await self._postgres.fetch(self._sql["sessions"], tenant.key, after, limit)
         return [Session.model_construct(**dict(row)) for row in rows], basis
 
+    async def recent_sessions(self, tenant: Tenant, *, limit: int) -> Sequence[Session]:
+        rows = await self._postgres.fetch(self._sql["recent_sessions"], tenant.key, limit)
+        return [Session.model_construct(**dict(row)) for row in rows]
+
     async def count(self, tenant: Tenant) -> int:
         row = await self._postgres.fetchrow(self._sql["count"], tenant.key)
         return 0 if row is None else row[0]

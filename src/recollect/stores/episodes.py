@@ -186,6 +186,13 @@ class EpisodeStore(Protocol):
         """Return up to `limit` sessions with `first_seq > after` in that order, and the basis."""
         ...
 
+    async def recent_sessions(self, tenant: Tenant, *, limit: int) -> Sequence[Session]:
+        """Return the `limit` sessions with the newest episodes, by `last_seq`, newest first.
+
+        Reads no episode of any other session.
+        """
+        ...
+
     async def count(self, tenant: Tenant) -> int:
         """Return how many episodes the tenant has."""
         ...

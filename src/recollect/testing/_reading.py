@@ -230,6 +230,26 @@ async def sessions_come_in_the_order_of_their_first_episode(archive: Archive) ->
         assert found == expected
 
 
+async def recent_sessions_come_newest_first(archive: Archive) -> None:
+    tenant = fresh_tenant()
+    assert not await archive.episodes.recent_sessions(tenant, limit=3)
+    order = ["old", None, "long", "old", "z", "long", "Ä", "a%_\\", None, "long", "single", None]
+    stored = [
+        (await store(archive, tenant, episode(session_id=s, occurred_at=AT - timedelta(days=i))))[0]
+        for i, s in enumerate(order)
+    ]
+    page, _ = await archive.episodes.sessions(tenant, after=0, limit=100)
+    expected = sorted(page, key=lambda session: -session.last_seq)
+    assert [session.session_id for session in expected] == ["single", "long", "a%_\\", "Ä", "z", "old"]
+    for limit in (1, 2, 5, 6, 100):
+        found = await archive.episodes.recent_sessions(tenant, limit=limit)
+        assert list(found) == expected[:limit]
+    # A session that goes on is recent again.
+    await store(archive, tenant, episode(session_id="old"))
+    (newest,) = await archive.episodes.recent_sessions(tenant, limit=1)
+    assert (newest.session_id, newest.episode_count, newest.first_seq) == ("old", 3, stored[0].seq)
+
+
 async def neighbours_are_those_of_the_session_and_not_of_the_tenant(archive: Archive) -> None:
     tenant = fresh_tenant()
     order = ["s", "t", "s", None, "s", "t", "s", "s", None]
@@ -260,5 +280,6 @@ READING_CHECKS: tuple[Check, ...] = (
     several_paths_must_all_match,
     hostile_filters_are_values_and_nothing_else,
     sessions_come_in_the_order_of_their_first_episode,
+    recent_sessions_come_newest_first,
     neighbours_are_those_of_the_session_and_not_of_the_tenant,
 )

@@ -92,6 +92,35 @@ having min(seq) > $2
 order by min(seq)
 limit $3
 
+-- name: recent_sessions
+-- From one session to the next along their index, with a look at the end of each: for each session two
+-- steps, however many episodes it has. Only of those that are wanted, the episodes are read.
+with recursive session as (
+    (
+        select session_id from {schema}.episode
+        where tenant = $1 and session_id is not null order by session_id limit 1
+    ) union all
+    select (
+        select following.session_id from {schema}.episode following
+        where tenant = $1 and following.session_id > session.session_id order by following.session_id limit 1
+    ) from session where session.session_id is not null
+), recent as (
+    select session.session_id, newest.seq from session
+    cross join lateral (
+        select seq from {schema}.episode e
+        where tenant = $1 and e.session_id = session.session_id order by seq desc limit 1
+    ) as newest
+    order by newest.seq desc limit $2
+)
+select recent.session_id, whole.* from recent
+cross join lateral (
+    select
+        count(*) as episode_count, min(seq) as first_seq, max(seq) as last_seq,
+        min(occurred_at) as first_at, max(occurred_at) as last_at
+    from {schema}.episode e where tenant = $1 and e.session_id = recent.session_id
+) as whole
+order by recent.seq desc
+
 -- name: count
 select count(*) from {schema}.episode where tenant = $1
 
