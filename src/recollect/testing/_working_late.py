@@ -273,6 +273,21 @@ CONFLICT_CHECKS: tuple[WorkingCheck, ...] = (
     a_restore_leaves_conflicts_alone,
 )
 
+
+async def a_block_that_was_never_seen_is_saved_unless_it_was_changed_later(
+    store: WorkingStore, clock: Clock
+) -> None:
+    seat = seated(store)
+    await seat.put("a", "theirs")
+    clock.advance(60)
+    saved = await seat.make(SaveBlock(uuid7(), "a", "ours", None, 1), age=30)
+    assert isinstance(saved, Block)
+    assert await seat.block("a") == saved
+    late = await seat.make(SaveBlock(uuid7(), "a", "late", None, 1), age=45)
+    assert isinstance(late, BlockConflict)
+    assert await seat.block("a") == saved
+
+
 REPETITION_CHECKS: tuple[WorkingCheck, ...] = (
     an_edit_that_arrives_twice_is_made_once,
     an_edit_that_arrives_twice_does_not_undo_what_came_between,
@@ -283,6 +298,7 @@ LATE_CHECKS: tuple[WorkingClockCheck, ...] = (
     of_two_writes_of_a_variable_the_later_one_stays,
     a_variable_that_arrives_late_ends_when_it_would_have,
     of_two_writes_of_the_task_the_later_one_stays,
+    a_block_that_was_never_seen_is_saved_unless_it_was_changed_later,
     notes_are_cleared_up_to_the_instant_that_it_was_said,
     a_note_that_arrives_late_bears_the_time_of_its_writing,
 )

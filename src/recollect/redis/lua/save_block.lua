@@ -30,7 +30,13 @@ return edit(function()
   if not has_text and not current then
     return {'none'}
   end
-  if (tonumber(base) or 0) ~= (current and current[1] or 0) then
+  local is_newer
+  if base == '' then
+    is_newer = current and tonumber(current[3]) > at
+  else
+    is_newer = tonumber(base) ~= (current and current[1] or 0)
+  end
+  if is_newer then
     return keep_both()
   end
   if not has_text then
