@@ -7,7 +7,7 @@ from uuid import uuid4
 from hypothesis import assume, given
 from hypothesis import strategies as st
 
-from recollect import Memory
+from recollect import Memory, TaskState
 from recollect._json import dumps
 
 CHARACTERS = st.characters(exclude_categories=["Cs"], exclude_characters="\0")
@@ -76,3 +76,32 @@ async def test_users_and_filters_find_what_they_name(memory: Memory, name, key, 
     (hit,) = await user.recall("", where={key: value})
     assert hit.episode == wanted
     assert (await memory.users(namespace=user.namespace)).items == (name,)
+
+
+@given(
+    user=IDS, agent=IDS | st.none(), session=IDS | st.none(), names=st.dictionaries(IDS, TEXTS, max_size=4)
+)
+async def test_blocks_and_variables_of_any_name_read_back_equal(
+    seated_memory: Memory, user, agent, session, names
+) -> None:
+    alice = seated_memory.user(user, agent_id=agent, session_id=session, namespace=str(uuid4()))
+    for name, text in names.items():
+        await alice.blocks.set(name, text)
+        await alice.blocks.append(name, text)
+        await alice.variables.set(name, {text: text})
+        await alice.scratchpad.append(text)
+    found = await alice.blocks.list()
+    assert [(block.name, block.text) for block in found] == [(name, text * 2) for name, text in names.items()]
+    assert await alice.variables.items() == {name: {text: text} for name, text in names.items()}
+    assert [note.text for note in await alice.scratchpad.entries()] == [*names.values()]
+
+
+@given(value=JSON, context=st.dictionaries(TEXTS, JSON, max_size=4), instant=INSTANTS)
+async def test_values_and_contexts_read_back_equal(seated_memory: Memory, value, context, instant) -> None:
+    alice = seated_memory.user(str(uuid4()))
+    await alice.variables.set("v", value)
+    assert dumps(await alice.variables.get("v")) == dumps(value)
+    stored = await alice.task.set(TaskState(task_id="t", context=context, started_at=instant))
+    assert stored.started_at == instant
+    assert dumps(stored.context) == dumps(context)
+    assert await alice.task.get() == stored
