@@ -1,7 +1,7 @@
 """The stories of `tests/properties/test_fallback.py`, told to a real Redis."""
 
 from collections.abc import Awaitable, Callable, Hashable, Sequence
-from typing import TypeVar
+from typing import Any, TypeVar
 from uuid import uuid4
 
 import anyio
@@ -88,8 +88,8 @@ STORIES = [
 
 
 @pytest.mark.parametrize(("live", "steps"), STORIES, ids=lambda each: getattr(each, "__name__", ""))
-def test_what_was_acknowledged_is_in_redis_once(redis_url: str, live: object, steps: object) -> None:
-    @given(steps=steps)  # type: ignore[arg-type]
+def test_what_was_acknowledged_is_in_redis_once(redis_url: str, live: Any, steps: Any) -> None:
+    @given(steps=steps)
     @settings(max_examples=150, phases=[Phase.explicit, Phase.generate])
     def told(steps: Steps) -> None:
         anyio.run(tell, redis_url, live, steps)
