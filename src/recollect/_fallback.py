@@ -17,7 +17,7 @@ import inspect
 import logging
 from collections.abc import AsyncGenerator, Awaitable, Callable, Hashable, Sequence
 from contextlib import asynccontextmanager, suppress
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import datetime
 from typing import Any, TypeVar, cast
 
@@ -30,6 +30,7 @@ from ._unsaved import Replica
 from ._workspace import CountAll, Edit, ListKeys, ListNotes, ListVariables, Look
 from .errors import Conflict, InvalidInput, NotFound, RecollectError, StoreUnavailable
 from .stores import Away, Emptied, Place, RemoteWorking, ReplyLost, Stamp, WorkingStore
+from .stores.traits import traits_of
 from .types import BlockConflict, Health, Limits, Tenant, WorkingStatus
 
 T = TypeVar("T")
@@ -117,6 +118,7 @@ class FallbackWorking(WorkingStore):
         now: Callable[[], float] = anyio.current_time,
     ) -> None:
         self._primary = primary
+        self.traits = replace(traits_of(primary), falls_back=True)
         self._limits = limits
         self._clock = clock
         self._now = now
@@ -209,6 +211,7 @@ class FallbackWorking(WorkingStore):
         except (Away, ReplyLost) as exc:
             return self._keep(local, replica, edit, stamp, exc)
         edit.learn(replica.space, result, self._clock())
+        replica.remember(stamp, result)
         replica.touched_at = self._now()
         return result
 

@@ -57,6 +57,10 @@ UNBOUNDED = 2**31 - 1
 """The bounds of a scope are checked when an edit is made: what was accepted is not refused afterwards."""
 
 
+KEYS = 256
+"""Keys of a user whose results are remembered in a scope; the oldest go."""
+
+
 @dataclass(slots=True, eq=False)
 class Entry:
     """An edit that is not saved.
@@ -88,7 +92,7 @@ class Replica:
         log: what is not saved, in order.
         bases: of each block in the log, the version that the store has, as far as is known: 0 for none,
             None if it was never seen, `NEVER` after a conflict.
-        done: results of what was made under a key of the user's.
+        done: results of what was made under keys of the user's.
         touched_at: when it last was as the store had it, monotonic, seconds.
     """
 
@@ -104,7 +108,7 @@ class Replica:
         return sum(entry.weight for entry in self.log)
 
     def repeated(self, stamp: Stamp) -> tuple[Any] | None:
-        """Return the result of an edit that was made here under the same key.
+        """Return the result of an edit that was made under the same key.
 
         Raises:
             IdempotencyConflict: the key belongs to another edit.
@@ -127,9 +131,15 @@ class Replica:
         if late is not None:
             self._drop_what_is_replaced_by(late)
             self.log.append(Entry(late, stamp, made_at, sent))
+        self.remember(stamp, result)
+        return result
+
+    def remember(self, stamp: Stamp, result: Any) -> None:
+        """Note what came of an edit under a key of the user's: made again, here or there, it counts once."""
         if stamp.digest:
             self.done[stamp.id] = (stamp.digest, result)
-        return result
+            if len(self.done) > KEYS:
+                del self.done[next(iter(self.done))]
 
     def take_back(self, stamp: Stamp) -> None:
         """Leave it to the caller what becomes of an edit that was kept last."""
@@ -153,8 +163,6 @@ class Replica:
             if not any(_block(entry.edit) == edit.name for entry in self.log):
                 edit.learn(self.space, result, now)
                 self.bases.pop(edit.name, None)
-        if not self.log:
-            self.done.clear()
 
     def refused(self) -> None:
         """The store cannot make what was sent last: text of a block is kept as a conflict of it."""

@@ -36,10 +36,10 @@ from recollect._workspace import (
     SetVariable,
     UpdateTask,
 )
-from recollect.errors import NotFound, VersionConflict
+from recollect.errors import IdempotencyConflict, NotFound, VersionConflict
 from recollect.stores import Place, Stamp
 from recollect.testing._clock import Clock
-from recollect.testing._outages import SwitchedServer
+from recollect.testing._outages import Outage, SwitchedServer
 
 PLACE = Place(Tenant("n", "alice"))
 PROCESSES = 2
@@ -382,3 +382,17 @@ async def test_an_emptied_server_is_not_read_as_empty_by_who_had_seen_it() -> No
         await each.store.look(each.local, (PLACE,), ListBlocks())
     assert await world.ask(0, ListBlocks()) == ()  # said once; by now it is a server like any other
     assert (await world.truth(GetVariables(("k",))))["k"].value == "1"
+
+
+@pytest.mark.parametrize("outage", [None, "away", "reply lost"])
+async def test_a_key_counts_once_on_both_sides_of_an_outage(outage: Outage | None) -> None:
+    world = World()
+    each = world.processes[0]
+    edit, stamp = AppendBlock("log", "more", 10**6, BIG), Stamp("key", digest="d")
+    first = await each.store.apply(each.local, PLACE, edit, stamp)
+    each.client.outage = outage
+    assert await each.store.apply(each.local, PLACE, edit, stamp) == first
+    await world.heal()
+    assert [block.text for block in await world.truth(ListBlocks())] == ["more"]
+    with pytest.raises(IdempotencyConflict):
+        await each.store.apply(each.local, PLACE, edit, Stamp("key", digest="e"))
