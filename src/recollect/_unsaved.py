@@ -143,6 +143,7 @@ class Replica:
 
     def take_back(self, stamp: Stamp) -> None:
         """Leave it to the caller what becomes of an edit that was kept last."""
+        self.done.pop(stamp.id, None)
         if self.log and self.log[-1].stamp == stamp:
             self.log.pop()
 
