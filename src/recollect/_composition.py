@@ -7,6 +7,7 @@ from anyio.lowlevel import checkpoint_if_cancelled
 
 from ._batching import Batcher
 from ._clock import Clock
+from ._context import CountTokens, estimated_tokens
 from ._deadline import half_of_the_rest
 from ._embedding import Embedding
 from ._tenants import TenantMap
@@ -70,6 +71,7 @@ class Composition:
     writes: Batcher[Write, tuple[Episode, ...]]
     embedded_writes: Batcher[Write, tuple[Episode, ...]]
     predicates: Predicates
+    count_tokens: CountTokens = estimated_tokens
     hooks: Hooks = field(default_factory=Hooks)
     fact_writes: dict[Tenant, Batcher[Change, Committed]] = field(
         default_factory=dict[Tenant, Batcher[Change, Committed]]

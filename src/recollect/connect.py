@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Literal
 from anyio import to_thread
 
 from ._clock import Clock, utc_now
+from ._context import CountTokens, estimated_tokens
 from ._deadline import bounded
 from .errors import ConfigurationError
 from .types import Limits, RecallWeights
@@ -43,6 +44,7 @@ async def open_memory(
     deadline: float | None = 5.0,
     migrate: Literal["auto", "never"] | None = None,
     clock: Clock | None = None,
+    count_tokens: CountTokens = estimated_tokens,
     schema: str = "recollect",
 ) -> AsyncGenerator["Memory"]:
     """Open a memory for the length of the block; afterwards nothing of it remains.
@@ -73,6 +75,8 @@ async def open_memory(
         migrate: "auto" brings the tables up to date, "never" refuses old ones; None is auto for an
             embedded server and never for any other.
         clock: gives "now", aware, UTC; None for the wall clock, and the server's own for what it stores.
+        count_tokens: of a text, as `UserMemory.context` counts them: a function that is called in a worker
+            thread, such as one of a tokenizer. By default an estimate, rather too high than too low.
         schema: of the tables in PostgreSQL.
 
     Raises:
@@ -102,6 +106,7 @@ async def open_memory(
             language=language,
             deadline=deadline,
             clock=clock or utc_now,
+            count_tokens=count_tokens,
         )
         await _adopt(archive, embedder, declared, reembed=reembed, replace=replace, deadline=deadline)
         _watch(memory, working, on_conflict)

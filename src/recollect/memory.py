@@ -7,6 +7,7 @@ from ._analysis import languages
 from ._checks import check_count, check_id, check_optional_id
 from ._clock import Clock, aware, utc_now
 from ._composition import Composition, Scope, TenantState, group_commit
+from ._context import CountTokens, estimated_tokens
 from ._cursor import opened, sealed
 from ._deadline import bounded
 from ._embedding import Embedding
@@ -49,6 +50,8 @@ class Memory:
         language: of the texts; decides on stemming and stop words.
         deadline: seconds a call may take, None for no bound.
         clock: gives "now": aware, UTC.
+        count_tokens: of a text, as `UserMemory.context` counts them: a function that is called in a worker
+            thread, such as one of a tokenizer. By default an estimate, rather too high than too low.
 
     Raises:
         ConfigurationError: the language is unknown, or the embedder is none.
@@ -69,11 +72,12 @@ class Memory:
         language: str = "english",
         deadline: float | None = 5.0,
         clock: Clock = utc_now,
+        count_tokens: CountTokens = estimated_tokens,
     ) -> None:
         if language not in languages():
             msg = f"unknown language {language!r}; known are {', '.join(sorted(languages()))}"
             raise ConfigurationError(msg)
-        _check_parts(limits, weights, deadline, reranker, clock)
+        _check_parts(limits, weights, deadline, reranker, clock, count_tokens)
         self._namespace = check_id("namespace", namespace)
         embedding = None
         if embedder is not None:
@@ -92,6 +96,7 @@ class Memory:
             writes=group_commit(archive, None),
             embedded_writes=group_commit(archive, embedding),
             predicates=Predicates(predicates),
+            count_tokens=count_tokens,
         )
 
     @property
@@ -203,7 +208,14 @@ class Memory:
         )
 
 
-def _check_parts(limits: object, weights: object, deadline: object, reranker: object, clock: object) -> None:
+def _check_parts(
+    limits: object,
+    weights: object,
+    deadline: object,
+    reranker: object,
+    clock: object,
+    count_tokens: object,
+) -> None:
     """Refuse at once what would fail with the first call."""
     if not isinstance(limits, Limits) or not isinstance(weights, RecallWeights):
         msg = "limits must be a Limits, weights a RecallWeights"
@@ -215,4 +227,7 @@ def _check_parts(limits: object, weights: object, deadline: object, reranker: ob
         raise ConfigurationError(msg)
     if not callable(clock) or not (reranker is None or callable(reranker)):
         msg = "clock must be a function of nothing, reranker an async one of a query and texts"
+        raise ConfigurationError(msg)
+    if not callable(count_tokens):
+        msg = "count_tokens must be a function of a text that returns a number"
         raise ConfigurationError(msg)

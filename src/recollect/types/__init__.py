@@ -1,5 +1,6 @@
 """Values that cross the border of the package. All of them are immutable."""
 
+from .context import Context, Omitted, Profile
 from .facts import (
     FOREVER,
     Change,
@@ -50,6 +51,7 @@ __all__ = (
     "BlockConflict",
     "Change",
     "Checkpoint",
+    "Context",
     "Diff",
     "EmbeddingState",
     "Episode",
@@ -66,7 +68,9 @@ __all__ = (
     "Message",
     "Mode",
     "Note",
+    "Omitted",
     "Page",
+    "Profile",
     "Provenance",
     "RecallWeights",
     "Recollection",

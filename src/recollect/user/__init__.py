@@ -1,12 +1,13 @@
 """What agents hold: a handle on one tenant."""
 
+from .describing import Describing
 from .recalling import Recalling
 from .remembering import Remembering
 
 __all__ = ("UserMemory",)
 
 
-class UserMemory(Remembering, Recalling):
+class UserMemory(Remembering, Recalling, Describing):
     """A light handle on one tenant, what agents hold. Made by `Memory.user`.
 
     Every call leases the tenant for its own duration. `async with alice:` leases it for longer,
