@@ -4,6 +4,7 @@ from collections.abc import Callable, Collection, Iterable
 from anyio.lowlevel import checkpoint_if_cancelled
 
 from ._analysis import languages
+from ._capabilities import capabilities, examined
 from ._checks import check_count, check_id, check_optional_id
 from ._clock import Clock, aware, utc_now
 from ._composition import Composition, Scope, TenantState, group_commit
@@ -17,7 +18,9 @@ from .hooks import After, Before, Event, Stage
 from .predicates import Predicate, Predicates
 from .stores import Archive, Embedder, Reranker, WorkingStore
 from .types import Limits, MemoryStatistics, Page, RecallWeights, Tenant
+from .types.capabilities import Capabilities, MemoryHealth
 from .user import UserMemory
+from .user.dispatching import supported_ops
 
 
 def open_tenants(
@@ -193,6 +196,20 @@ class Memory:
         """
         self._composition.ensure_open()
         self._composition.hooks.add(hook, events, stage)
+
+    def supported_ops(self) -> frozenset[str]:
+        """Return the names of what `UserMemory.dispatch` can do: all but what this composition cannot."""
+        return supported_ops(self._composition)
+
+    def capabilities(self) -> Capabilities:
+        """Return what this composition can do."""
+        return capabilities(self._composition)
+
+    async def health(self) -> MemoryHealth:
+        """Ask the stores whether they answer. An outage is an answer, not an error."""
+        self._composition.ensure_open()
+        await checkpoint_if_cancelled()
+        return await examined(self._composition, self._namespace)
 
     def statistics(self) -> MemoryStatistics:
         """Return what the memory holds in process right now."""

@@ -10,7 +10,8 @@ from .._timeline import Slot
 from ..errors import ConfigurationError, EmbeddingMismatch
 from ..stores import Archive, Directory
 from ..stores.changes import Rule
-from ..types import Tenant
+from ..stores.traits import Traits
+from ..types import Health, Tenant
 from ._columns import VectorTable
 from ._fact_tables import FactTable
 from ._revision import Logs, Revision, by_subject, prepared, slotted
@@ -25,6 +26,8 @@ class InProcessArchive(Archive):
     Args:
         clock: gives `recorded_at`.
     """
+
+    traits = Traits("inprocess", durable=False)
 
     def __init__(self, *, clock: Callable[[], datetime] = utc_now) -> None:
         self._tables = Tables()
@@ -45,6 +48,10 @@ class InProcessArchive(Archive):
     @property
     def directory(self) -> "InProcessDirectory":
         return self._directory
+
+    async def health(self) -> Health:
+        await checkpoint()
+        return Health(ok=True, source="local", latency=0.0)
 
     async def adopt_embedder(self, model: str, dimensions: int, *, reembed: bool) -> None:
         await checkpoint()

@@ -8,6 +8,7 @@ from anyio.lowlevel import checkpoint
 from .._clock import Clock, utc_now
 from .._workspace import Edit, Look, Workspace
 from ..errors import IdempotencyConflict
+from ..stores.traits import Traits
 from ..stores.working import Place, Stamp, WorkingStore
 from ..types import Health, WorkingStatus
 
@@ -44,6 +45,8 @@ class InProcessWorking(WorkingStore):
     Args:
         session_ttl: seconds after which a scope with a session is dropped unless it is used; None for never.
     """
+
+    traits = Traits("inprocess", durable=False)
 
     def __init__(self, *, clock: Clock = utc_now, session_ttl: float | None = None) -> None:
         self._clock = clock

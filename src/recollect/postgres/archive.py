@@ -3,11 +3,15 @@ from collections.abc import AsyncGenerator, Callable, Mapping, Sequence
 from contextlib import asynccontextmanager
 from datetime import datetime
 
+import anyio
+
 from .._deadline import bounded
 from .._loop import require_asyncio
-from ..errors import ConfigurationError, EmbeddingMismatch
+from ..errors import ConfigurationError, EmbeddingMismatch, TryLater
 from ..stores import Archive, Directory
 from ..stores.changes import Rule
+from ..stores.traits import Traits
+from ..types import Health
 from ._embedded import open_embedded
 from ._migrations import check, migrate, pending, vector_schema
 from ._pool import Connection, Pool, Postgres, open_pool
@@ -29,6 +33,8 @@ class PostgresArchive(Archive):
         vector: holds pgvector.
         clock: gives `recorded_at`; None for the server's clock, which all processes share.
     """
+
+    traits = Traits("postgres", durable=True)
 
     def __init__(
         self,
@@ -56,6 +62,14 @@ class PostgresArchive(Archive):
     @property
     def directory(self) -> "PostgresDirectory":
         return self._directory
+
+    async def health(self) -> Health:
+        started = anyio.current_time()
+        try:
+            await self._postgres.fetch("select 1")
+        except (TryLater, ConfigurationError) as exc:
+            return Health(ok=False, source="postgres", latency=None, error=str(exc))
+        return Health(ok=True, source="postgres", latency=anyio.current_time() - started)
 
     async def adopt_embedder(self, model: str, dimensions: int, *, reembed: bool) -> None:
         given = (model, dimensions)

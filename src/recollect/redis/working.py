@@ -10,6 +10,7 @@ from .._ids import uuid7
 from .._workspace import Edit, Look
 from ..errors import ConfigurationError, IdempotencyConflict, Overloaded, RecollectError
 from ..stores import Away, Emptied, Place, RemoteWorking, ReplyLost, Stamp
+from ..stores.traits import Traits
 from ..types import Health, Tenant, WorkingStatus
 from . import blocks, checkpoints, conflicts, notes, task, variables
 from ._errors import Broken
@@ -49,6 +50,8 @@ class RedisWorking(RemoteWorking):
         session_ttl: seconds after which a scope with a session is dropped unless it is used; None for never.
         clock: gives "now"; None for the server's own.
     """
+
+    traits = Traits("redis", durable=True)
 
     def __init__(self, server: Server, *, keys: Keys, session_ttl: float | None, clock: Clock | None) -> None:
         self._server = server

@@ -81,6 +81,6 @@ class Health(Value):
     """Whether a server answers."""
 
     ok: bool
-    source: Source = Field(description="who was asked: the server, or this process")
+    source: str = Field(description='who was asked: "postgres", "redis", or "local" for this process')
     latency: float | None = Field(description="seconds that the answer took; None without one")
     error: str | None = Field(default=None, description="why it does not answer")

@@ -1,13 +1,14 @@
 """What agents hold: a handle on one tenant."""
 
 from .describing import Describing
+from .dispatching import Dispatching
 from .recalling import Recalling
 from .remembering import Remembering
 
 __all__ = ("UserMemory",)
 
 
-class UserMemory(Remembering, Recalling, Describing):
+class UserMemory(Remembering, Recalling, Describing, Dispatching):
     """A light handle on one tenant, what agents hold. Made by `Memory.user`.
 
     Every call leases the tenant for its own duration. `async with alice:` leases it for longer,

@@ -22,6 +22,7 @@ class Task(Reach):
         return _own(await self._edit(SetTask(_checked(state, self._composition.limits))))
 
     async def get(self) -> TaskState | None:
+        """Return the state of the task, or None."""
         found = await self._look(GetTask())
         return None if found is None else _own(found)
 

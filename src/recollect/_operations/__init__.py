@@ -1,0 +1,6 @@
+"""Operations as data: models that are derived from methods, so that the two cannot drift apart."""
+
+from .catalogue import Catalogue
+from .models import Op
+
+__all__ = ("Catalogue", "Op")
