@@ -1,7 +1,7 @@
 """`open_memory`: the only module that knows every back end. It owns what it opens."""
 
 from collections.abc import AsyncGenerator, Awaitable, Callable, Iterable
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, closing
 from importlib import import_module
 from typing import TYPE_CHECKING, Literal
 
@@ -110,10 +110,8 @@ async def open_memory(
         )
         await _adopt(archive, embedder, declared, reembed=reembed, replace=replace, deadline=deadline)
         _watch(memory, working, on_conflict)
-        try:
+        with closing(memory):
             yield memory
-        finally:
-            memory.close()
 
 
 @asynccontextmanager
