@@ -17,6 +17,9 @@ from .docstrings import described
 
 LISTS = (Collection, Iterable, Sequence)
 
+# What is put together here is known at run time only, and no type to a type checker.
+_dict, _tuple, _union_of, _annotated = cast("Any", (dict, tuple, Union, Annotated))
+
 
 def is_callable(annotation: Any) -> bool:
     """Whether an annotation has a place for code, which is no data."""
@@ -34,15 +37,15 @@ def as_data(annotation: Any) -> Any:
         return _union(_alternatives(annotation))
     origin, args = get_origin(annotation), get_args(annotation)
     if origin in LISTS:
-        return _list_of(tuple[as_data(args[0]), ...])
+        return _list_of(_tuple[as_data(args[0]), ...])
     if origin is tuple:
-        return _list_of(tuple[tuple(part if part is ... else as_data(part) for part in args)])
+        return _list_of(_tuple[tuple(part if part is ... else as_data(part) for part in args)])
     if origin is Mapping or origin is dict:
-        return dict[as_data(args[0]), as_data(args[1])]
+        return _dict[as_data(args[0]), as_data(args[1])]
     if annotation is datetime:
         return Annotated[datetime, BeforeValidator(_instant)]
     if annotation in (str, int, float, bool):
-        return Annotated[annotation, pydantic.Field(strict=True)]
+        return _annotated[annotation, pydantic.Field(strict=True)]
     if isinstance(annotation, type) and is_dataclass(cast("Any", annotation)):
         return _record(annotation)
     return annotation
@@ -61,11 +64,11 @@ def _alternatives(annotation: Any) -> tuple[Any, ...]:
 
 
 def _union(parts: Sequence[Any]) -> Any:
-    return cast("Any", Union)[tuple(as_data(part) for part in parts)]
+    return _union_of[tuple(as_data(part) for part in parts)]
 
 
 def _list_of(annotation: Any) -> Any:
-    return Annotated[annotation, BeforeValidator(_list)]
+    return _annotated[annotation, BeforeValidator(_list)]
 
 
 def _list(value: object) -> object:
@@ -87,7 +90,7 @@ def _instant(value: object) -> object:
         check_instant("", value)
     except InvalidInput as exc:
         # The reasons have no braces, which a template would fill.
-        raise PydanticCustomError(kind, exc.reason) from None  # type: ignore[arg-type]  # pyright: ignore[reportArgumentType]
+        raise PydanticCustomError(kind, cast("Any", exc.reason)) from None
     return value
 
 
@@ -113,7 +116,7 @@ def _record(cls: type) -> Any:
     def put_together(value: BaseModel) -> Any:
         return cls(**{name: getattr(value, name) for name in value.model_fields_set})
 
-    return Annotated[
+    return _annotated[
         model, AfterValidator(put_together), BeforeValidator(taken_apart), PlainSerializer(taken_apart)
     ]
 

@@ -128,6 +128,8 @@ def _refusal(model: type[Op], error: ValidationError) -> InvalidInput:
 def _place(loc: tuple[int | str, ...], known: set[str]) -> str:
     """Return the path to an argument: names of ours and positions, without the user's own keys."""
     place = ""
+    if "[key]" in loc:
+        loc = loc[: loc.index("[key]") - 1]
     for part in loc:
         if isinstance(part, int):
             place += f"[{part}]"

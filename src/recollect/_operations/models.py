@@ -1,6 +1,6 @@
 import inspect
 from collections.abc import Callable, Mapping
-from typing import Annotated, Any, Literal, get_type_hints
+from typing import Annotated, Any, Literal, cast, get_type_hints
 
 from pydantic import (
     BaseModel,
@@ -71,7 +71,7 @@ def _field(parameter: inspect.Parameter, hint: Any, description: str | None) -> 
         return annotation, Field(description=description)
     if parameter.default is ...:
         # To pydantic `...` means "required", but for a factory that makes it.
-        silent = Annotated[annotation, WrapSerializer(_or_nothing)]
+        silent = cast("Any", Annotated)[annotation, WrapSerializer(_or_nothing)]
         return silent, Field(default_factory=_not_given, description=description)
     return annotation, Field(default=parameter.default, description=description)
 
