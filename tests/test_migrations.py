@@ -101,7 +101,7 @@ async def test_sql_for_administrators_makes_what_migrating_makes(postgres_dsn: s
 async def test_dropped_table_is_reported_as_the_schemas_fault(postgres_dsn: str, schema: str) -> None:
     await migrate_schema(postgres_dsn, schema=schema)
     async with open_memory(postgres=postgres_dsn, schema=schema) as memory:
-        await _execute(postgres_dsn, f"drop table {schema}.episode")
+        await _execute(postgres_dsn, f"drop table {schema}.episode cascade")
         with pytest.raises(SchemaError, match="db migrate"):
             await memory.user("alice").episodes.count()
 

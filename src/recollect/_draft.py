@@ -60,6 +60,7 @@ class State:
         keys: transaction and digest of the changes that had a key, by its hash.
         by_id: all assertions that were read.
         undoable: transactions of a session that are not undone yet, newest first.
+        unconsolidated: numbers of those episodes, of the ones to be marked, that are not yet.
     """
 
     tx: int
@@ -72,6 +73,7 @@ class State:
     erased: frozenset[str] = frozenset()
     keys: dict[bytes, tuple[int, bytes]] = field(default_factory=dict[bytes, tuple[int, bytes]])
     undoable: dict[str | None, list[int]] = field(default_factory=dict[str | None, list[int]])
+    unconsolidated: dict[str, int] = field(default_factory=dict[str, int])
     by_id: dict[str, Assertion] = field(default_factory=dict[str, Assertion])
 
 

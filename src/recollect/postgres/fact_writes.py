@@ -50,6 +50,9 @@ async def read_state(
     named: Sequence[asyncpg.Record] = ()
     if any(asked):
         named = await conn.fetch(sql["wanted"], tenant, *asked)
+    if want.marks:
+        unmarked = await conn.fetch(sql["unmarked"], tenant, list(want.marks))
+        state.unconsolidated = {row["id"]: row["seq"] for row in unmarked}
     needed = places(changes, map(assertion_of, named))
     if needed:
         await _read_slots(conn, sql, tenant, needed, state)

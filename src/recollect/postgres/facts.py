@@ -59,11 +59,13 @@ class PostgresFacts(FactStore):
             clock = await self._take_clock(conn, changes[0].tenant)
             ledger = Ledger(await read_state(conn, self._sql, changes, clock))
             outcomes = [ledger.apply(change) for change in changes]
-            if not ledger.written.headers:
+            if not ledger.written:
                 raise _NothingWritten(outcomes)
             tenant = changes[0].tenant.key
             given = arguments(tenant, ledger.written, self._given, self.embedder)
             await conn.execute(self._sql["commit"], *given)
+            if ledger.written.marks:
+                await conn.execute(self._sql["mark"], tenant, ledger.written.marks)
             return outcomes
 
         try:

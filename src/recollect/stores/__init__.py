@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 from .archive import Archive, Directory
 from .episodes import Candidates, EpisodeStore, Filters, NewEpisode, Query, Write
 from .facts import FactStore
-from .plugs import Embedder, Reranker, TextKind
+from .plugs import Embedder, Extractor, Reranker, TextKind
 from .working import Away, Emptied, Place, RemoteWorking, ReplyLost, Stamp, WorkingStore
 
 if TYPE_CHECKING:
@@ -32,6 +32,7 @@ __all__ = (
     "Embedder",
     "Emptied",
     "EpisodeStore",
+    "Extractor",
     "FactStore",
     "Filters",
     "NewEpisode",

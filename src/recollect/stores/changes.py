@@ -156,6 +156,7 @@ class Change:
         digest: of what the caller passed.
         name: of the operation, for the journal.
         texts: of the objects that may be new.
+        consolidates: the episode that this is all of; it lands only if no other change was that before.
         handed_over: set before a store is asked; until then the change has surely not landed.
     """
 
@@ -168,6 +169,7 @@ class Change:
     actor: str | None = None
     reason: str | None = None
     texts: tuple[FactText, ...] = ()
+    consolidates: str | None = None
     handed_over: bool = False
 
 
@@ -197,8 +199,10 @@ class Committed:
 
     Attributes:
         tx: its transaction; that of the newest one before it, if there was nothing to store.
-        entries: for each operation, in order.
+        entries: for each operation, in order; none if it has not landed.
+        landed: false if its episode was consolidated already: then nothing was stored.
     """
 
     tx: int
     entries: tuple[tuple[Entry, ...], ...]
+    landed: bool = True

@@ -205,6 +205,14 @@ class EpisodeStore(Protocol):
         """Return the oldest `limit` episodes with `seq > after` whose `embedding_state` is not ready."""
         ...
 
+    async def unconsolidated(self, tenant: Tenant, *, after: int, limit: int) -> Sequence[Episode]:
+        """Return the oldest `limit` episodes with `seq > after` that no change of facts has consolidated."""
+        ...
+
+    async def count_unconsolidated(self, tenant: Tenant) -> int:
+        """Return how many these are."""
+        ...
+
     async def set_vectors(self, tenant: Tenant, vectors: "Mapping[int, Vectors]") -> int:
         """Make episodes ready, by `seq`; return how many were not ready before. Idempotent."""
         ...

@@ -120,10 +120,13 @@ class FactStore(Protocol):
         """Apply changes of one tenant in their order, each in a transaction of its own number.
 
         A change that is refused leaves nothing. The others are atomic together: all have landed, or none.
+        One that consolidates an episode marks it as consolidated, also if it has no operations; of several,
+        also in several processes, the first one does, and the others leave nothing.
 
         Returns:
             For each what it became, or one of
-            NotFound: an id, a source, or what should end is not there.
+            NotFound: an id, a source, or what should end is not there; so is an episode to be consolidated
+                that was erased.
             VersionConflict: what should be replaced is not held any more; `current` is the `Entry` that is.
             FactConflict, RollbackConflict, IdempotencyConflict, Conflict: as `Facts` describes them.
             OutcomeUnknown: the connection broke after it was sent; nobody knows whether it has landed.

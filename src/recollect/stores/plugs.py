@@ -3,6 +3,8 @@
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Literal, Protocol
 
+from ..types import Episode, FactDraft
+
 if TYPE_CHECKING:
     from .vectors import Vectors
 
@@ -14,6 +16,26 @@ class Reranker(Protocol):
 
     async def __call__(self, query: str, texts: Sequence[str], /) -> Sequence[float]:
         """Return a score for each text, the higher the better."""
+        ...
+
+
+class Extractor(Protocol):
+    """Finds facts in an episode. The user's code: called without a lock or a connection held.
+
+    Several episodes may be extracted at once, and one twice: in two processes, or again after a failure.
+    """
+
+    async def extract(self, episode: Episode, /) -> Sequence[FactDraft]:
+        """Return what an episode says, as a list or tuple; empty if that is nothing.
+
+        The episode is given alone, because what is said of it must be gone when it is forgotten. Contexts of
+        ours are taken out of its texts: what was recalled is not said again.
+
+        What is returned is checked like any input, and lands as a whole or not at all. A draft has no `id`,
+        is not `staged`, and has no other source than this episode, which need not be named. `valid_from` is
+        by default when the episode occurred. Whatever is raised makes the episode fail: it is tried again
+        by the next `consolidate`.
+        """
         ...
 
 
