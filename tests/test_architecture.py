@@ -29,7 +29,7 @@ FLOORS = (
     {"types", "_batching", "_cursor", "_tenants", "_timeline"},
     {"_workspace"},
     {"stores", "_analysis", "_checks", "_dates"},
-    {"_context", "_operations", "_ranking", "_repetition", "_unsaved", "hooks", "predicates"},
+    {"_context", "_operations", "_erasure", "_ranking", "_repetition", "_unsaved", "hooks", "predicates"},
     {"_draft"},
     {"_ledger"},
     {"inprocess", "postgres", "redis", "_embedding", "_fallback", "_reranking"},

@@ -58,6 +58,7 @@ class State:
         sources: `occurred_at` of the episodes that exist.
         erased: episodes that must not come back.
         keys: transaction and digest of the changes that had a key, by its hash.
+        erased_keys: hashes of keys of changes that must not come back.
         by_id: all assertions that were read.
         undoable: transactions of a session that are not undone yet, newest first.
         unconsolidated: numbers of those episodes, of the ones to be marked, that are not yet.
@@ -72,6 +73,7 @@ class State:
     sources: dict[str, datetime] = field(default_factory=dict[str, datetime])
     erased: frozenset[str] = frozenset()
     keys: dict[bytes, tuple[int, bytes]] = field(default_factory=dict[bytes, tuple[int, bytes]])
+    erased_keys: frozenset[bytes] = frozenset()
     undoable: dict[str | None, list[int]] = field(default_factory=dict[str | None, list[int]])
     unconsolidated: dict[str, int] = field(default_factory=dict[str, int])
     by_id: dict[str, Assertion] = field(default_factory=dict[str, Assertion])

@@ -10,7 +10,7 @@ from datetime import datetime
 
 from ._draft import MAIN, MICROSECOND, UNDECLARED, Draft, State, digest, slot_of
 from ._timeline import Assertion, Piece, Slot, after, projected, visible
-from .errors import IdempotencyConflict, NotFound, RecollectError
+from .errors import Conflict, IdempotencyConflict, RecollectError
 from .stores.changes import (
     Assert,
     Change,
@@ -36,7 +36,6 @@ class Wanted:
         subjects: pairs of subject and predicate, with all assertions of the main branch.
         branches: sessions, with all assertions in their branch.
         steps: sessions, and how many of their newest transactions that are not undone, with all assertions.
-        marks: ids of episodes, some of `sources`, that are to be consolidated.
     """
 
     keys: set[bytes] = field(default_factory=set[bytes])
@@ -45,16 +44,12 @@ class Wanted:
     subjects: set[tuple[str, str]] = field(default_factory=set[tuple[str, str]])
     branches: set[str] = field(default_factory=set[str])
     steps: dict[str | None, int] = field(default_factory=dict[str | None, int])
-    marks: set[str] = field(default_factory=set[str])
 
 
 def wanted(changes: Sequence[Change]) -> Wanted:
     found = Wanted()
     for change in changes:
         found.keys.add(digest(change.key))
-        if change.consolidates is not None:
-            found.sources.add(change.consolidates)
-            found.marks.add(change.consolidates)
         for operation in change.operations:
             match operation:
                 case Assert():
@@ -116,7 +111,6 @@ class Written:
         closed: pieces that were stored before, as they are now.
         opened: pieces that are new; some of them closed already.
         undone: transaction, and the one that has undone it.
-        marks: numbers of episodes that are consolidated now; these may be there without anything else.
     """
 
     tx: int
@@ -127,10 +121,6 @@ class Written:
     closed: list[Piece] = field(default_factory=list[Piece])
     opened: list[Piece] = field(default_factory=list[Piece])
     undone: list[tuple[int, int]] = field(default_factory=list[tuple[int, int]])
-    marks: list[int] = field(default_factory=list[int])
-
-    def __bool__(self) -> bool:
-        return bool(self.headers or self.marks)
 
 
 class Ledger:
@@ -149,26 +139,25 @@ class Ledger:
             return exc
 
     def _apply(self, change: Change) -> Committed:
-        before = self.state.keys.get(digest(change.key))
+        key = digest(change.key)
+        before = self.state.keys.get(key)
+        if key in self.state.erased_keys or (before is not None and not self._is_left_of(before[0])):
+            msg = "what was written with this key was erased; use a new key to write it again"
+            raise Conflict(msg)
         if before is not None:
             tx, content = before
             if content != change.digest:
                 raise IdempotencyConflict(change.key)
             return Committed(tx, _entries(_drafted(self._before(change, tx), self._as_it_was(change, tx))))
-        episode = change.consolidates
-        if episode is not None:
-            if episode not in self.state.sources or episode in self.state.erased:
-                raise NotFound("episode", episode)
-            if episode not in self.state.unconsolidated:
-                return Committed(self.state.tx, (), landed=False)
         draft = _drafted(self.state, change)
         draft.check()
         entries = _entries(draft)
         if draft.new:
             self._take(draft)
-        if episode is not None:
-            self.written.marks.append(self.state.unconsolidated.pop(episode))
         return Committed(self.state.tx, entries)
+
+    def _is_left_of(self, tx: int) -> bool:
+        return any(each.tx == tx for each in self.state.by_id.values())
 
     def _before(self, change: Change, tx: int) -> State:
         """Return the state that a transaction found, as far as its change looked at it.

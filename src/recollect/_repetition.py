@@ -1,6 +1,6 @@
 """Saying the same again: when there is nothing to store, now and after whatever may be erased."""
 
-from collections.abc import Sequence
+from collections.abc import Container, Sequence
 from dataclasses import replace
 
 from ._timeline import Assertion, Piece, visible
@@ -12,8 +12,8 @@ def repeated(log: Sequence[Assertion], new: Assertion) -> Assertion | None:
 
     It has the same object and claim, its sources are among those of the other, and it would change nobody's
     winner. Both hold whatever is erased later: so erasing makes no difference but what it erases. Therefore
-    one without sources is not repeated by one with, and something else that took ground in between, of which
-    it may lose some again, makes `new` worth storing.
+    one without sources is repeated only by one of its session that has none either, and something else that
+    took ground in between, of which it may lose some again, makes `new` worth storing.
     """
     shown, claim = visible(log), claim_of(new)
     for i in reversed(range(len(shown))):
@@ -22,6 +22,7 @@ def repeated(log: Sequence[Assertion], new: Assertion) -> Assertion | None:
             (old.op, old.object) == (new.op, new.object)
             and claim_of(old) == claim
             and bool(old.sources) == bool(new.sources)
+            and (old.sources or old.session_id == new.session_id)
             and set(new.sources) <= set(old.sources)
         ):
             return None if any(_takes_ground(each, new) for each in shown[i + 1 :]) else old
@@ -43,8 +44,10 @@ def _takes_ground(other: Assertion, new: Assertion) -> bool:
     return not keeps_it and not never_had_it
 
 
-def without(log: Sequence[Assertion], episodes: frozenset[str]) -> list[Assertion]:
-    """Return what the log of a slot would be if these episodes had never been remembered.
+def without(
+    log: Sequence[Assertion], episodes: Container[str], unsaid: Container[str] = ()
+) -> list[Assertion]:
+    """Return what the log of a slot would be if these episodes had never been, and `unsaid` were never said.
 
     What has no source left is gone, with the retractions of it; and so is what was worth storing only
     because of something that is gone. Numbers and instants stay what they were.
@@ -57,6 +60,7 @@ def without(log: Sequence[Assertion], episodes: frozenset[str]) -> list[Assertio
         same = replace(each, sources=left, replaces=None if each.replaces in gone else each.replaces)
         if (
             (each.sources and not left)
+            or each.id in unsaid
             or each.ref in gone
             or (each.op != "retract" and each.id not in retracted and repeated(kept, same) is not None)
         ):

@@ -12,7 +12,7 @@ RecollectError
 ├── NotFound                 read again
 ├── Conflict                 read again
 │   ├── VersionConflict          somebody wrote a newer version
-│   ├── EpisodeConflict          the id is taken by other content
+│   ├── EpisodeConflict          the id is taken by other content, or was erased
 │   ├── FactConflict             an immutable predicate or a key is taken
 │   ├── RollbackConflict         a later transaction changed the same slot
 │   └── IdempotencyConflict      the key was used for another write
@@ -152,17 +152,24 @@ class VersionConflict(Conflict):
 
 
 class EpisodeConflict(Conflict):
-    """The id is taken by an episode with other content; nothing was stored.
+    """The id is taken by an episode with other content, or by one that was erased; nothing was stored.
 
     Attributes:
         id: the episode's id.
+        erased: there was an episode with this id, whatever its content, and it must not come back.
     """
 
-    def __init__(self, id: str) -> None:
+    def __init__(self, id: str, *, erased: bool = False) -> None:
         super().__init__(id)
         self.id = id
+        self.erased = erased
+
+    def __reduce__(self) -> tuple[type, tuple[object, ...], dict[str, object]]:
+        return type(self), self.args, {"erased": self.erased}
 
     def __str__(self) -> str:
+        if self.erased:
+            return f"episode {self.id!r} was erased and does not come back; to say it anew, use another id"
         return f"episode {self.id!r} exists with other content; episodes never change, use another id"
 
 

@@ -8,7 +8,7 @@ import numpy as np
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-    from ..stores import Floats, Vectors
+    from ..stores import Booleans, Floats, Vectors
 
 
 class Column:
@@ -18,9 +18,16 @@ class Column:
         self._room: NDArray[Any] = np.empty(16, dtype=dtype)
         self._used = 0
 
+    def only(self, keep: "Booleans") -> "Column":
+        """Return another column, with a part of the numbers."""
+        column = Column(self._room.dtype.type)
+        column._room = self.view()[keep]
+        column._used = len(column._room)
+        return column
+
     def append(self, value: float) -> None:
         if self._used == len(self._room):
-            self._room = np.concatenate([self._room, np.empty_like(self._room)])
+            self._room = np.concatenate([self._room, np.empty(max(self._used, 16), self._room.dtype)])
         self._room[self._used] = value
         self._used += 1
 
@@ -51,6 +58,16 @@ class VectorTable:
         self._matrix[used:wanted] = vectors
         self._one_each = self._one_each and owner == used and len(vectors) == 1
         self._owners.extend([owner] * len(vectors))
+
+    def only(self, keep: "Booleans") -> "VectorTable":
+        """Return another table, with the vectors of some owners, who are counted anew."""
+        table = VectorTable()
+        owners = np.array(self._owners, dtype=np.int64)
+        chosen = keep[owners]
+        table._matrix = self._matrix[: len(owners)][chosen]
+        table._owners = array("q", (keep.cumsum() - 1)[owners[chosen]].tolist())
+        table._one_each = list(table._owners) == list(range(len(table._owners)))
+        return table
 
     def blank(self, owner: int) -> None:
         """Forget the vectors of `owner`, whose index is not used again."""

@@ -108,6 +108,9 @@ class TextTable:
         self._index: dict[bytes, int] = {}
         self._vectors = VectorTable()
 
+    def __len__(self) -> int:
+        return len(self._index)
+
     def add(self, text: FactText) -> None:
         """Take a text in, or the vector of one that had none."""
         index = self._index.get(text.digest)
@@ -213,14 +216,23 @@ class FactTable:
         return (self.slots[place] for place in dict.fromkeys(each.place for each in self.of(tx)))
 
     def erased(self, episodes: Iterable[str]) -> Iterator[str]:
-        return (id for id in episodes if self._tombstone(id) in self.tombstones)
+        return (id for id in episodes if self.tombstones and self.tombstone(id) in self.tombstones)
+
+    def erased_keys(self, keys: Iterable[bytes]) -> Iterator[bytes]:
+        return (key for key in keys if self.tombstones and self.tombstone(key) in self.tombstones)
 
     def bury(self, episodes: Iterable[str]) -> None:
-        self.tombstones.update(map(self._tombstone, episodes))
+        self.tombstones.update(map(self.tombstone, episodes))
 
-    def _tombstone(self, id: str) -> bytes:
+    def emptied(self, tombstones: Iterable[bytes]) -> "FactTable":
+        """Return a table that has nothing but these tombstones and those that are here."""
+        return FactTable(tombstones=self.tombstones.union(tombstones), _secret=self._secret)
+
+    def tombstone(self, of: str | bytes) -> bytes:
+        """Return what is kept of an episode's id, or of the hash of a key."""
         # With a key of the tenant's own, so that nobody can look whether an id was ever here.
-        return blake2b(id.encode(), digest_size=16, key=self._secret).digest()
+        kind, content = (b"episode", of.encode()) if isinstance(of, str) else (b"key", of)
+        return blake2b(content, digest_size=16, key=self._secret, person=kind).digest()
 
     def apply(self, written: Written, current: Mapping[Slot, list[Piece]]) -> None:
         """Make what a ledger has written part of the tables."""
@@ -266,10 +278,25 @@ class FactTable:
         self.assertions = [self.by_id[each.id] for each in self.assertions if each.id in self.by_id]
         for each in gone.values():
             self._forget(each)
-        for tx in {each.tx for id, each in gone.items() if id not in kept}:
-            if not self.of(tx):  # why it was made tells of what is gone
-                self.headers[bisect_left(self.headers, tx, key=lambda each: each.tx)].reason = None
+        emptied = {each.tx for id, each in gone.items() if id not in kept}
+        self._scrub({tx for tx in emptied if not self.of(tx)})
         return len(gone) - len(kept)
+
+    def _scrub(self, emptied: Collection[int]) -> None:
+        """Drop what tells of what is gone from headers of which nothing is left."""
+        sessions: set[str | None] = set()
+        for tx in emptied:
+            header = self.headers[bisect_left(self.headers, tx, key=lambda each: each.tx)]
+            sessions.add(header.session_id)
+            header.session_id = header.actor = header.reason = None
+            header.digest = b""
+        for session in sessions - {None}:
+            left = [each for each in self.by_session.pop(session) if each.session_id is not None]
+            if left:
+                self.by_session[session] = left
+        for header in self.headers if emptied else ():
+            if header.undone_by in emptied:  # whoever undid it was never there
+                header.undone_by = None
 
     def _append(self, assertion: Assertion) -> None:
         self.assertions.append(assertion)

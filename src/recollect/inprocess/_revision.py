@@ -71,7 +71,7 @@ class Revision:
         self._rewrite = rewrite
         self._parts: dict[Slot, _Part] = {}
 
-    async def prepare(self) -> bool:
+    async def prepare(self, pace: Pace | None = None) -> bool:
         """Work out what is missing; return whether nothing was: then `apply` is exact until an await."""
         groups = list(self._affected(self.facts))
         self._parts = {group[0]: part for group in groups if (part := self._parts.get(group[0])) is not None}
@@ -80,7 +80,7 @@ class Revision:
             for group in groups
             if (part := self._parts.get(group[0])) is None or not part.is_fresh(self.facts, group)
         ]
-        pace = Pace()
+        pace = pace or Pace()
         for group in stale:
             slots = {place: self.facts.slots[place] for place in group if place in self.facts.slots}
             logs = {place: list(slot.log) for place, slot in slots.items()}

@@ -15,10 +15,9 @@ from ..stores import NewEpisode
 from ..types import EmbeddingState, Tenant
 from ._columns import Column, VectorTable
 from ._fact_tables import FactTable
-from ._progress import Progress
 
 if TYPE_CHECKING:
-    from ..stores import Integers
+    from ..stores import Integers, Vectors
 
 MICROSECOND = timedelta(microseconds=1)
 
@@ -35,11 +34,18 @@ class Row:
 
 @dataclass(slots=True)
 class TenantTable:
-    """Everything of one tenant. Index i in one column is index i in all of them."""
+    """Everything of one tenant. Index i in one column is index i in all of them.
+
+    Attributes:
+        generation: how often something was erased.
+        edits: how often the columns changed.
+    """
 
     tenant: Tenant
     at: datetime
     tx: int = 0
+    generation: int = 0
+    edits: int = 0
     rows: list[Row] = field(default_factory=list[Row])
     by_id: dict[str, int] = field(default_factory=dict[str, int])
     by_seq: dict[int, int] = field(default_factory=dict[int, int])
@@ -55,7 +61,6 @@ class TenantTable:
     vectors: VectorTable = field(default_factory=VectorTable)
     terms: int = 0
     facts: FactTable = field(default_factory=FactTable)
-    progress: Progress = field(default_factory=Progress)
     memo: dict[str, Any] = field(default_factory=dict[str, Any])  # see `Candidates`
 
     def tick(self, now: datetime) -> None:
@@ -72,12 +77,13 @@ class TenantTable:
         # Terms and vectors are kept in columns, once.
         row = Row(replace(new, terms=(), vectors=None), self.tx, self.at, state)
         index = len(self.rows)
+        self.edits += 1
         self.rows.append(row)
         self.by_id[new.id] = index
         self.by_seq[row.seq] = index
         self.memo = {}
         self.seqs.append(row.seq)
-        self.session_codes.append(self._join_session(new.session_id, index))
+        self.session_codes.append(self.join_session(new.session_id, index))
         self.lengths.append(len(new.terms))
         self.occurred.append(new.occurred_at.timestamp())
         self.terms += len(new.terms)
@@ -89,16 +95,30 @@ class TenantTable:
             self.vectors.add(index, vectors)
         return row
 
-    def _join_session(self, session_id: str | None, index: int) -> int:
+    def join_session(self, session_id: str | None, index: int) -> int:
+        """Make an episode the newest of its session; return what stands for the session."""
         if session_id is None:
             return -1
         members = self.by_session.setdefault(session_id, array("q"))
         members.append(index)
         return members[0]  # the index of its first episode is as good a code as any
 
-    def unconsolidated(self, *, after: int = 0) -> Iterator[Row]:
-        """Yield the episodes beyond a number that are not consolidated, in order."""
-        return (self.rows[index] for index in self.progress.left(self.rows, self.by_seq, after=after))
+    def set_vectors(self, index: int, vectors: "Vectors") -> bool:
+        """Make an episode ready; return whether it was not."""
+        row = self.rows[index]
+        if row.state == "ready" or not self.vectors.fits(vectors):
+            return False
+        self.edits += 1
+        self.vectors.add(index, vectors)
+        row.state = "ready"
+        return True
+
+    def make_pending(self) -> None:
+        self.edits += 1
+        self.vectors = VectorTable()
+        for row in self.rows:
+            row.state = "pending"
+        self.facts.texts.make_pending()
 
     def posting(self, term: str) -> "tuple[Integers, Integers] | None":
         """Return copies: a view would forbid the arrays to grow while somebody holds it."""
@@ -128,8 +148,14 @@ class Tables:
             insort(self._users.setdefault(tenant.namespace, []), tenant.user_id or "", key=str.encode)
         return table
 
+    def replace(self, table: TenantTable) -> None:
+        self._by_tenant[table.tenant] = table
+
     def users(self, namespace: str, *, after: str | None) -> Iterator[str]:
         """Yield users in byte order; "" is the anonymous one: no user is called that, and it sorts first."""
         users = self._users.get(namespace, [])
         start = 0 if after is None else bisect_right(users, after.encode(), key=str.encode)
-        return islice(users, start, None)
+        for user in islice(users, start, None):
+            table = self._by_tenant[Tenant(namespace, user or None)]
+            if table.rows or table.facts.headers:  # of who was forgotten the table stays, and nothing in it
+                yield user

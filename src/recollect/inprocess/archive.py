@@ -1,4 +1,4 @@
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from datetime import datetime
 from itertools import islice
 
@@ -8,11 +8,11 @@ from .._clock import aware, utc_now
 from .._draft import UNDECLARED
 from .._timeline import Slot
 from ..errors import ConfigurationError, EmbeddingMismatch
-from ..stores import Archive, Directory
+from ..stores import Archive, Directory, Erased, Erasure
 from ..stores.changes import Rule
 from ..stores.traits import Traits
 from ..types import Health, Tenant
-from ._columns import VectorTable
+from ._erasing import Erasing
 from ._fact_tables import FactTable
 from ._revision import Logs, Revision, by_subject, prepared, slotted
 from ._tables import Tables
@@ -35,6 +35,7 @@ class InProcessArchive(Archive):
         self._rules: dict[str, Rule] = {}
         self._episodes = InProcessEpisodes(self._tables, aware(clock))
         self._facts = InProcessFacts(self._tables, aware(clock), self._rules)
+        self._erasing = Erasing(self._tables, aware(clock))
         self._directory = InProcessDirectory(self._tables)
 
     @property
@@ -60,10 +61,7 @@ class InProcessArchive(Archive):
             if not reembed:
                 raise EmbeddingMismatch(self._embedder, given)
             for table in self._tables:
-                table.vectors = VectorTable()
-                for row in table.rows:
-                    row.state = "pending"
-                table.facts.texts.make_pending()
+                table.make_pending()
         self._embedder = given
 
     async def adopt_predicates(self, rules: Mapping[str, Rule], *, replace: bool) -> Mapping[str, Rule]:
@@ -93,6 +91,19 @@ class InProcessArchive(Archive):
             revision.apply()
         self._rules.update(rules)
         return dict(self._rules)
+
+    async def erase(self, tenant: Tenant, erasure: Erasure) -> Erased:
+        await checkpoint()
+        return await self._erasing.erase(tenant, erasure)
+
+    async def generation(self, tenant: Tenant) -> int:
+        await checkpoint()
+        table = self._tables.get(tenant)
+        return 0 if table is None else table.generation
+
+    async def left(self, tenant: Tenant, erasure: Erasure) -> int:
+        await checkpoint()
+        return await self._erasing.left(tenant, erasure)
 
     def _refuse_others(self, rules: Mapping[str, Rule]) -> None:
         for name, rule in rules.items():
@@ -127,16 +138,6 @@ class InProcessDirectory(Directory):
     async def users(self, namespace: str, *, after: str | None, limit: int) -> Sequence[str | None]:
         await checkpoint()
         return [user or None for user in islice(self._tables.users(namespace, after=after), limit)]
-
-    async def unconsolidated(self, namespace: str, *, after: str | None, limit: int) -> Sequence[str | None]:
-        await checkpoint()
-        return [user or None for user in islice(self._left(namespace, after), limit)]
-
-    def _left(self, namespace: str, after: str | None) -> Iterator[str]:
-        for user in self._tables.users(namespace, after=after):
-            table = self._tables.get(Tenant(namespace, user or None))
-            if table is not None and next(table.unconsolidated(), None) is not None:
-                yield user
 
     async def has_named_users(self, namespace: str) -> bool:
         await checkpoint()

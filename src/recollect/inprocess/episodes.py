@@ -40,6 +40,8 @@ class InProcessEpisodes(EpisodeStore):
                 index = table.by_id.get(new.id)
                 if index is not None and table.rows[index].new.digest != new.digest:
                     return EpisodeConflict(new.id)
+            for id in table.facts.erased(new.id for new in write.episodes):
+                return EpisodeConflict(id, erased=True)
         now = self._clock()
         table = self._tables.open(write.tenant, now)
         stored: list[Episode] = []
@@ -146,17 +148,6 @@ class InProcessEpisodes(EpisodeStore):
         )
         return [_episode(tenant, row) for row in islice(rows, limit)]
 
-    async def unconsolidated(self, tenant: Tenant, *, after: int, limit: int) -> Sequence[Episode]:
-        await checkpoint()
-        table = self._tables.get(tenant)
-        left = () if table is None else islice(table.unconsolidated(after=after), limit)
-        return [_episode(tenant, row) for row in left]
-
-    async def count_unconsolidated(self, tenant: Tenant) -> int:
-        await checkpoint()
-        table = self._tables.get(tenant)
-        return 0 if table is None else sum(1 for _ in table.unconsolidated())
-
     async def set_vectors(self, tenant: Tenant, vectors: "Mapping[int, Vectors]") -> int:
         await checkpoint()
         table = self._tables.get(tenant)
@@ -165,9 +156,7 @@ class InProcessEpisodes(EpisodeStore):
         changed = 0
         for seq, matrix in vectors.items():
             index = table.by_seq.get(seq)
-            if index is not None and table.rows[index].state != "ready" and table.vectors.fits(matrix):
-                table.vectors.add(index, matrix)
-                table.rows[index].state = "ready"
+            if index is not None and table.set_vectors(index, matrix):
                 changed += 1
         return changed
 

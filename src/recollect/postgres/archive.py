@@ -8,15 +8,16 @@ import anyio
 from .._deadline import bounded
 from .._loop import require_asyncio
 from ..errors import ConfigurationError, EmbeddingMismatch, TryLater
-from ..stores import Archive, Directory
+from ..stores import Archive, Directory, Erased, Erasure
 from ..stores.changes import Rule
 from ..stores.traits import Traits
-from ..types import Health
+from ..types import Health, Tenant
 from ._embedded import open_embedded
 from ._migrations import check, migrate, pending, vector_schema
 from ._pool import Connection, Pool, Postgres, open_pool
 from ._sql import statements
 from .episodes import PostgresEpisodes
+from .erasing import PostgresErasing
 from .facts import PostgresFacts
 from .predicates import PostgresPredicates
 
@@ -50,6 +51,7 @@ class PostgresArchive(Archive):
         self._facts = PostgresFacts(postgres, schema=schema, vector=vector, clock=clock)
         self._predicates = PostgresPredicates(postgres, schema=schema, vector=vector)
         self._directory = PostgresDirectory(postgres, schema=schema, vector=vector)
+        self._erasing = PostgresErasing(postgres, schema=schema, vector=vector, clock=clock)
 
     @property
     def episodes(self) -> PostgresEpisodes:
@@ -95,6 +97,15 @@ class PostgresArchive(Archive):
     async def adopt_predicates(self, rules: Mapping[str, Rule], *, replace: bool) -> Mapping[str, Rule]:
         return await self._predicates.adopt(rules, replace=replace)
 
+    async def erase(self, tenant: Tenant, erasure: Erasure) -> Erased:
+        return await self._erasing.erase(tenant, erasure)
+
+    async def generation(self, tenant: Tenant) -> int:
+        return await self._erasing.generation(tenant)
+
+    async def left(self, tenant: Tenant, erasure: Erasure) -> int:
+        return await self._erasing.left(tenant, erasure)
+
 
 class PostgresDirectory(Directory):
     """The only statements that look across tenants."""
@@ -105,10 +116,6 @@ class PostgresDirectory(Directory):
 
     async def users(self, namespace: str, *, after: str | None, limit: int) -> Sequence[str | None]:
         rows = await self._postgres.fetch(self._sql["users"], namespace, after, limit)
-        return [row["user_id"] for row in rows]
-
-    async def unconsolidated(self, namespace: str, *, after: str | None, limit: int) -> Sequence[str | None]:
-        rows = await self._postgres.fetch(self._sql["unconsolidated"], namespace, after, limit)
         return [row["user_id"] for row in rows]
 
     async def has_named_users(self, namespace: str) -> bool:

@@ -28,8 +28,11 @@ if TYPE_CHECKING:
 Identity = tuple[str, str]
 """Tenant key and episode id."""
 
-Stored = Mapping[Identity, tuple[int, datetime, EmbeddingState]]
-"""What the database gave to the episodes that a statement has stored: number, instant, state."""
+Stored = Mapping[Identity, tuple[int | None, datetime, EmbeddingState]]
+"""What the database gave to the episodes that a statement has stored: number, instant, state.
+
+No number: it was erased.
+"""
 
 Taken = Mapping[Identity, asyncpg.Record]
 """What is stored under ids that a statement left alone."""
@@ -67,32 +70,42 @@ class PostgresEpisodes(EpisodeStore):
             outcomes[id(write)] = await self._append_alone(write)
         while rest:
             batch = _Batch()
-            rest = [write for write in rest if not batch.admits(write)]
+            for write in rest:
+                batch.admits(write)
             outcomes.update(await self._append_together(batch))
+            rest = [write for write in rest if id(write) not in outcomes]
         return [outcomes[id(write)] for write in writes]
 
     async def _append_together(self, batch: "_Batch") -> Mapping[int, Outcome]:
+        """Store the writes of a batch, but for those that came too late: these have no outcome."""
         try:
-            stored = _stored(await self._postgres.fetch(self._sql["append"], *self._arguments(batch)))
+            rows = await self._postgres.fetch(self._sql["append"], *self._arguments(batch))
         except ConnectionLost:
             return {id(write): OutcomeUnknown(write.episodes[0].id) for write in batch.writes}
         except TryLater as exc:
             return {id(write): copy(exc) for write in batch.writes}
-        missing = batch.without(stored)
+        late = {row["tenant"] for row in rows if row["late"]}
+        stored, missing = _stored(rows), batch.without(rows)
         taken: Taken = {}
         if missing:
             # The others have landed: not to be able to look now must not make them fail.
             with suppress(TryLater):
                 taken = _taken(await self._postgres.fetch(self._sql["named"], *_columns(missing, 2)))
-        return {id(write): _outcome(write, stored, taken) for write in batch.writes}
+        return {
+            id(write): _outcome(write, stored, taken)
+            for write in batch.writes
+            if write.tenant.key not in late
+        }
 
     async def _append_alone(self, write: Write) -> Outcome:
         batch = _Batch()
         batch.admits(write)
 
         async def work(conn: Connection) -> Outcome:
-            stored = _stored(await conn.fetch(self._sql["append"], *self._arguments(batch)))
-            missing = batch.without(stored)
+            rows = await conn.fetch(self._sql["append"], *self._arguments(batch))
+            if any(row["late"] for row in rows):  # by now the clock is ours, and nobody comes in between
+                rows = await conn.fetch(self._sql["append"], *self._arguments(batch))
+            stored, missing = _stored(rows), batch.without(rows)
             taken: Taken = {}
             if missing:
                 taken = _taken(await conn.fetch(self._sql["named"], *_columns(missing, 2)))
@@ -173,14 +186,6 @@ class PostgresEpisodes(EpisodeStore):
         rows = await self._postgres.fetch(self._sql["unembedded"], tenant.key, after, limit)
         return [_episode(tenant, row) for row in rows]
 
-    async def unconsolidated(self, tenant: Tenant, *, after: int, limit: int) -> Sequence[Episode]:
-        rows = await self._postgres.fetch(self._sql["unconsolidated"], tenant.key, after, limit)
-        return [_episode(tenant, row) for row in rows]
-
-    async def count_unconsolidated(self, tenant: Tenant) -> int:
-        row = await self._postgres.fetchrow(self._sql["count_unconsolidated"], tenant.key)
-        return 0 if row is None else row[0]
-
     async def set_vectors(self, tenant: Tenant, vectors: "Mapping[int, Vectors]") -> int:
         if not vectors:
             return 0
@@ -219,9 +224,10 @@ class _Batch:
         self.items.update(items)
         return True
 
-    def without(self, stored: Stored) -> Sequence[Identity]:
+    def without(self, rows: Sequence[asyncpg.Record]) -> Sequence[Identity]:
         """Return the ids that a statement left alone, because they were taken."""
-        return [identity for identity in self.items if identity not in stored]
+        told = {(row["tenant"], row["id"]) for row in rows}
+        return [identity for identity in self.items if identity not in told]
 
     def arguments(self, now: datetime | None, given: "Given") -> Sequence[object]:
         """Return the parameters of the statement `append`, with vectors as the server is given them."""
@@ -270,7 +276,10 @@ def _outcome(write: Write, stored: Stored, taken: Taken) -> Outcome:
                 return EpisodeConflict(new.id)
             episodes.append(_episode(write.tenant, row))
         elif identity in stored:
-            episodes.append(_fresh(write.tenant, new, *stored[identity]))
+            seq, recorded_at, state = stored[identity]
+            if seq is None:
+                return EpisodeConflict(new.id, erased=True)
+            episodes.append(_fresh(write.tenant, new, seq, recorded_at, state))
         else:  # taken when we wrote, gone when we looked
             return OutcomeUnknown(new.id)
     return tuple(episodes)

@@ -22,9 +22,24 @@ SECRET_BYTES = 32
 async def erased(conn: Connection, sql: Mapping[str, str], tenant: str, episodes: frozenset[str]) -> int:
     """Make the facts what they were without the episodes, under the tenant's clock; return what is gone."""
     secret: bytes = await conn.fetchval(sql["forget"], tenant, os.urandom(SECRET_BYTES))
+    await bury(conn, sql, tenant, secret, episodes)
+    return await unsay(conn, sql, tenant, episodes, frozenset())
+
+
+async def bury(
+    conn: Connection, sql: Mapping[str, str], tenant: str, secret: bytes, episodes: Iterable[str]
+) -> None:
+    """Keep episodes from coming back, whether they exist or not."""
     await conn.execute(sql["bury"], tenant, [tombstone(secret, id) for id in episodes])
-    log = [assertion_of(row) for row in await conn.fetch(sql["sourced"], tenant, list(episodes))]
-    kept = [each for of_slot in _by_place(log).values() for each in without(of_slot, episodes)]
+
+
+async def unsay(
+    conn: Connection, sql: Mapping[str, str], tenant: str, episodes: frozenset[str], unsaid: frozenset[str]
+) -> int:
+    """Make the facts what they were without these episodes and assertions; return how many are gone."""
+    rows = await conn.fetch(sql["touched"], tenant, list(episodes), list(unsaid))
+    log = [assertion_of(row) for row in rows]
+    kept = [each for of_slot in _by_place(log).values() for each in without(of_slot, episodes, unsaid)]
     left = {each.id: set(each.sources) for each in kept}
     gone = [each for each in log if each.id not in left]
     ids = {each.id for each in gone}
@@ -35,7 +50,9 @@ async def erased(conn: Connection, sql: Mapping[str, str], tenant: str, episodes
     await conn.execute(sql["remove"], tenant, list(ids), *columns(sources, 3))
     await rebuild(conn, sql, tenant, log, kept)
     texts = [(each.subject, each.predicate, text_digest_of(each)) for each in gone if each.op == "assert"]
-    await conn.execute(sql["drop_content"], tenant, *columns(texts, 3), list({each.tx for each in gone}))
+    txs = list({each.tx for each in gone})
+    await conn.execute(sql["drop_texts"], tenant, *columns(texts, 3))
+    await conn.execute(sql["empty_headers"], tenant, txs)
     return len(gone)
 
 

@@ -1,7 +1,7 @@
 """A commit: what is read before changes are applied, and what is stored afterwards."""
 
 from collections.abc import Callable, Mapping, Sequence
-from hashlib import blake2b
+from hashlib import sha256
 from typing import TYPE_CHECKING
 
 import asyncpg
@@ -28,7 +28,9 @@ async def read_state(
     state = State(tx=clock["tx"], at=clock["at"], now=clock["now"], rules={})
     want = wanted(changes)
     secret: bytes | None = clock["secret"]
-    tombstones = {} if secret is None else {tombstone(secret, id): id for id in want.sources}
+    tombstones: dict[bytes, str | bytes] = {}
+    if secret is not None:
+        tombstones = {tombstone(secret, each): each for each in (*want.sources, *want.keys)}
     txs = set[int]()
     rows = await conn.fetch(
         sql["known"], tenant, list(want.keys), list(want.sources), list(tombstones),
@@ -42,7 +44,7 @@ async def read_state(
             case "source":
                 state.sources[row["name"]] = row["at"]
             case "erased":
-                state.erased |= {tombstones[row["digest"]]}
+                _note_erased(state, tombstones[row["digest"]])
             case _:
                 state.undoable.setdefault(row["name"], []).append(row["tx"])
                 txs.add(row["tx"])
@@ -50,13 +52,17 @@ async def read_state(
     named: Sequence[asyncpg.Record] = ()
     if any(asked):
         named = await conn.fetch(sql["wanted"], tenant, *asked)
-    if want.marks:
-        unmarked = await conn.fetch(sql["unmarked"], tenant, list(want.marks))
-        state.unconsolidated = {row["id"]: row["seq"] for row in unmarked}
     needed = places(changes, map(assertion_of, named))
     if needed:
         await _read_slots(conn, sql, tenant, needed, state)
     return state
+
+
+def _note_erased(state: State, erased: str | bytes) -> None:
+    if isinstance(erased, str):
+        state.erased |= {erased}
+    else:
+        state.erased_keys |= {erased}
 
 
 async def _read_slots(
@@ -76,9 +82,10 @@ def rule_of(row: asyncpg.Record) -> Rule:
     return Rule(row["cardinality"], row["key"], row["immutable"])
 
 
-def tombstone(secret: bytes, episode_id: str) -> bytes:
-    """Return what is kept of an erased id."""
-    return blake2b(episode_id.encode(), digest_size=32, key=secret).digest()
+def tombstone(secret: bytes, of: str | bytes) -> bytes:
+    """Return what is kept of an erased episode's id, or of the hash of a key."""
+    content = b"episode" + of.encode() if isinstance(of, str) else b"key" + of
+    return sha256(secret + content).digest()  # which the server can work out as well
 
 
 def arguments(

@@ -13,8 +13,9 @@ from typing import TYPE_CHECKING
 
 from .archive import Archive, Directory
 from .episodes import Candidates, EpisodeStore, Filters, NewEpisode, Query, Write
+from .erasure import Erased, Erasure
 from .facts import FactStore
-from .plugs import Embedder, Extractor, Reranker, TextKind
+from .plugs import Embedder, Reranker, TextKind
 from .working import Away, Emptied, Place, RemoteWorking, ReplyLost, Stamp, WorkingStore
 
 if TYPE_CHECKING:
@@ -32,7 +33,8 @@ __all__ = (
     "Embedder",
     "Emptied",
     "EpisodeStore",
-    "Extractor",
+    "Erased",
+    "Erasure",
     "FactStore",
     "Filters",
     "NewEpisode",

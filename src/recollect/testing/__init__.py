@@ -17,10 +17,10 @@ the names of the checks say how a promise is broken.
 
 from ._clock import Clock
 from ._concurrency import CONCURRENCY_CHECKS
-from ._consolidation import CONSOLIDATION_CHECKS
 from ._directory import DIRECTORY_CHECKS
 from ._embedders import Fault, FaultyEmbedder, HashEmbedder
 from ._embedding import EMBEDDER_CHECKS
+from ._erasing import ERASING_CHECKS
 from ._fact_branches import BRANCH_CHECKS
 from ._fact_concurrency import FACT_CONCURRENCY_CHECKS
 from ._fact_erasure import ERASURE_CHECKS
@@ -63,7 +63,7 @@ FACT_CHECKS: tuple[Check, ...] = (
     *ERASURE_CHECKS,
     *BRANCH_CHECKS,
     *HISTORY_CHECKS,
-    *CONSOLIDATION_CHECKS,
+    *ERASING_CHECKS,
 )
 
 WORKING_CHECKS: tuple[WorkingCheck, ...] = (

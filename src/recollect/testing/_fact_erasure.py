@@ -184,13 +184,14 @@ async def the_journal_keeps_an_erased_transaction_without_what_was_said(archive:
     tenant = await fresh(archive)
     await store(archive, tenant, episode(id="a"))
     await commit(
-        archive, tenant, since("Rome", 2020, sources=("a",)), actor="me", reason="they told me of Rome"
-    )
+        archive, tenant, since("Rome", 2020, sources=("a",)),
+        session_id="s", actor="me", reason="they told me of Rome",
+    )  # fmt: skip
     await commit(archive, tenant, since("pizza", 2020, predicate=LIKES), reason="dinner")
     await archive.facts.erase(tenant, ["a"])
     (kept, emptied), _ = await archive.facts.headers(tenant, session_id=None, before=None, limit=5)
     assert (kept.reason, len(kept.after)) == ("dinner", 1)
-    assert (emptied.tx, emptied.actor, emptied.reason) == (2, "me", None)
+    assert (emptied.tx, emptied.session_id, emptied.actor, emptied.reason) == (2, None, None, None)
     assert (emptied.before, emptied.after) == ((), ())
 
 

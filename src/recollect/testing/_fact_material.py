@@ -158,7 +158,7 @@ async def refused(archive: Archive, tenant: Tenant, *operations: Operation, **fi
     return outcome
 
 
-async def everything(archive: Archive, tenant: Tenant) -> object:
+async def everything(archive: Archive, tenant: Tenant) -> tuple[object, ...]:
     """Return all that can be read of a tenant's facts."""
     log, basis = await archive.facts.changes(tenant, after=(0, 0), limit=10_000)
     headers, _ = await archive.facts.headers(tenant, session_id=None, before=None, limit=10_000)

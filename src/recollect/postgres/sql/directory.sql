@@ -1,21 +1,19 @@
 -- name: users
--- "" stands for the anonymous tenant and sorts first.
-select user_id from {schema}.tenant
-where namespace = $1 and ($2::text is null or coalesce(user_id, '') > $2 collate "C")
-order by coalesce(user_id, '') limit $3
-
--- name: unconsolidated
+-- "" stands for the anonymous tenant and sorts first. Of who was forgotten the row stays, and nothing else.
 select user_id from {schema}.tenant t
-where namespace = $1 and ($2::text is null or coalesce(user_id, '') > $2 collate "C")
-and (
-    exists (select from {schema}.passed_over p where p.tenant = t.tenant)
-    or tx > consolidated
-    and exists (select from {schema}.episode e where e.tenant = t.tenant and e.seq > t.consolidated)
+where namespace = $1 and ($2::text is null or coalesce(user_id, '') > $2 collate "C") and (
+    exists (select from {schema}.episode e where e.tenant = t.tenant)
+    or exists (select from {schema}.fact_transaction h where h.tenant = t.tenant)
 )
 order by coalesce(user_id, '') limit $3
 
 -- name: has_named_users
-select exists (select from {schema}.tenant where namespace = $1 and coalesce(user_id, '') > '')
+select exists (
+    select from {schema}.tenant t where namespace = $1 and coalesce(user_id, '') > '' and (
+        exists (select from {schema}.episode e where e.tenant = t.tenant)
+        or exists (select from {schema}.fact_transaction h where h.tenant = t.tenant)
+    )
+)
 
 -- name: embedder
 select model, dimensions from {schema}.embedder

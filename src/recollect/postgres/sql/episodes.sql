@@ -4,7 +4,11 @@
 -- The numbers of a tenant's episodes count back from its clock: `back` is 0 for the newest.
 -- JSON goes over as text: a codec of the caller's pool would encode it again.
 -- Vectors of an embedder that was replaced meanwhile stay out; $23 is null if none was adopted.
-with embedder as (
+-- What was erased stays out. The tombstones that are seen are those of before the clock was taken: where
+-- something was erased while this waited for the clock, nothing is stored, and it has to be sent again.
+with seen as (
+    select tenant, generation from {schema}.tenant where tenant = any($1::text[])
+), embedder as (
     select $23::text is null or exists (
         select from {schema}.embedder where model = $23 and dimensions = $24::int
     ) as same
@@ -16,7 +20,16 @@ with embedder as (
     on conflict (tenant) do update set
         tx = t.tx + excluded.tx,
         at = greatest(coalesce($5, clock_timestamp()), t.at + excluded.tx * interval '1 microsecond')
-    returning tenant, tx, at
+    returning tenant, tx, at, generation, secret
+), refused as (
+    select given.tenant, given.id, clock.generation <> coalesce(seen.generation, 0) as late
+    from clock
+    left join seen using (tenant)
+    join unnest($6::text[], $8::text[]) as given (tenant, id) using (tenant)
+    where clock.generation <> coalesce(seen.generation, 0) or clock.secret is not null and exists (
+        select from {schema}.tombstone t where t.tenant = given.tenant
+        and t.digest = sha256(clock.secret || 'episode'::bytea || convert_to(given.id, 'UTF8'))
+    )
 ), stored as (
     insert into {schema}.episode (
         tenant, seq, id, digest, session_id, agent_id, input, output, occurred_at, recorded_at,
@@ -35,6 +48,7 @@ with embedder as (
     )
     join clock using (tenant)
     cross join embedder
+    where (tenant, id) not in (select tenant, id from refused)
     on conflict (tenant, id) do nothing
     returning tenant, id, seq, recorded_at, embedding_state
 ), embedded as (
@@ -44,7 +58,9 @@ with embedder as (
     join stored using (tenant, id)
     where embedding_state = 'ready'
 )
-select tenant, id, seq, recorded_at, embedding_state from stored
+select tenant, id, seq, recorded_at, embedding_state, null::boolean as late from stored
+union all
+select tenant, id, null, null, null, late from refused
 
 -- name: named
 select tenant, digest, {episode}
@@ -151,25 +167,6 @@ from {schema}.episode_vector where tenant = $1
 -- name: unembedded
 select {episode} from {schema}.episode
 where tenant = $1 and seq > $2 and embedding_state <> 'ready' order by seq limit $3
-
--- name: unconsolidated
-(
-    select {episode} from {schema}.passed_over join {schema}.episode using (tenant, seq)
-    where tenant = $1 and seq > $2 order by seq limit $3
-) union all (
-    select {episode} from {schema}.episode
-    where tenant = $1 and seq > greatest($2, (select consolidated from {schema}.tenant where tenant = $1))
-    order by seq limit $3
-)
-order by seq limit $3
-
--- name: count_unconsolidated
-select (
-    select count(*) from {schema}.passed_over where tenant = $1
-) + (
-    select count(*) from {schema}.episode
-    where tenant = $1 and seq > (select consolidated from {schema}.tenant where tenant = $1)
-)
 
 -- name: set_vectors
 -- The row of an episode is taken before its vectors are written: of two processes one finds it ready.

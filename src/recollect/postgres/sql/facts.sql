@@ -154,29 +154,6 @@ from unnest($66::bytea[], $67::{given_vector}[]) as given (digest, embedding)
 join text using (digest)
 where embedding_state = 'ready'
 
--- name: unmarked
--- Of these episodes, those that are not consolidated.
-select e.id, e.seq
-from {schema}.tenant t join {schema}.episode e using (tenant)
-where tenant = $1 and e.id = any($2::text[]) and (
-    e.seq > t.consolidated
-    or exists (select from {schema}.passed_over p where p.tenant = $1 and p.seq = e.seq)
-)
-
--- name: mark
--- The clock is held: nobody adds an episode meanwhile, or marks another one.
-with late as (
-    delete from {schema}.passed_over where tenant = $1 and seq = any($2::bigint[])
-), passed_over as (
-    insert into {schema}.passed_over (tenant, seq)
-    select tenant, e.seq
-    from {schema}.tenant t join {schema}.episode e using (tenant)
-    where tenant = $1 and e.seq > t.consolidated and e.seq < (select max(seq) from unnest($2::bigint[]) as seq)
-    and e.seq <> all($2::bigint[])
-)
-update {schema}.tenant set consolidated = greatest(consolidated, (select max(seq) from unnest($2::bigint[]) as seq))
-where tenant = $1
-
 -- name: pieces
 -- Part of what follows: the pieces that pass, in the extent that the reader sees.
 select f.*, p.starts, p.ends, {instant} as looked_at
@@ -430,14 +407,17 @@ where tenant = $1 returning secret
 -- name: bury
 insert into {schema}.tombstone (tenant, digest) select $1, unnest($2::bytea[]) on conflict do nothing
 
--- name: sourced
--- The whole logs of the slots in which an episode is a source.
+-- name: touched
+-- The whole logs of the slots in which an episode is a source, or where an assertion is.
 select {assertion}
 from (
-    select distinct o.branch, o.subject, o.predicate, o.slot
+    select o.branch, o.subject, o.predicate, o.slot
     from {schema}.assertion_source s
     join {schema}.assertion o on o.tenant = $1 and o.tx = s.tx and o.seq = s.seq
     where s.tenant = $1 and s.episode_id = any($2::text[])
+    union
+    select o.branch, o.subject, o.predicate, o.slot
+    from {schema}.assertion o where o.tenant = $1 and o.id = any($3::text[])
 ) as given
 join {schema}.assertion a
     on a.tenant = $1 and a.subject = given.subject and a.predicate = given.predicate
@@ -478,8 +458,8 @@ select $1, given.* from unnest(
     $14::text[], $15::text[], $16::bytea[], $17::boolean[]
 ) as given
 
--- name: drop_content
--- Texts that no assertion has any more, and the reasons of transactions of which nothing is left.
+-- name: drop_texts
+-- Those that no assertion has any more.
 with unused as (
     select given.digest
     from unnest($2::text[], $3::text[], $4::bytea[]) as given (subject, predicate, digest)
@@ -490,12 +470,19 @@ with unused as (
     )
 ), text as (
     delete from {schema}.fact_text where tenant = $1 and digest in (select digest from unused)
-), vector as (
-    delete from {schema}.fact_vector where tenant = $1 and digest in (select digest from unused)
 )
-update {schema}.fact_transaction h set reason = null
-where h.tenant = $1 and h.tx = any($5::bigint[])
-and not exists (select from {schema}.assertion a where a.tenant = $1 and a.tx = h.tx)
+delete from {schema}.fact_vector where tenant = $1 and digest in (select digest from unused)
+
+-- name: empty_headers
+-- Of transactions of which nothing is left: what tells of it. Whoever undid others was never there.
+with emptied as (
+    update {schema}.fact_transaction h set session_id = null, actor = null, reason = null, digest = ''
+    where h.tenant = $1 and h.tx = any($2::bigint[])
+    and not exists (select from {schema}.assertion a where a.tenant = $1 and a.tx = h.tx)
+    returning h.tx
+)
+update {schema}.fact_transaction h set undone_by = null
+where h.tenant = $1 and h.undone_by in (select tx from emptied) and h.tx not in (select tx from emptied)
 
 -- name: everything
 -- For `verify`: what has no counterpart on the other side is there as well.
