@@ -10,7 +10,7 @@ from datetime import datetime
 
 from ._draft import MAIN, MICROSECOND, UNDECLARED, Draft, State, digest, slot_of
 from ._timeline import Assertion, Piece, Slot, after, projected, visible
-from .errors import Conflict, IdempotencyConflict, RecollectError
+from .errors import Conflict, IdempotencyConflict, NotFound, RecollectError
 from .stores.changes import (
     Assert,
     Change,
@@ -36,6 +36,7 @@ class Wanted:
         subjects: pairs of subject and predicate, with all assertions of the main branch.
         branches: sessions, with all assertions in their branch.
         steps: sessions, and how many of their newest transactions that are not undone, with all assertions.
+        marks: ids of episodes, some of `sources`, that are to be consolidated.
     """
 
     keys: set[bytes] = field(default_factory=set[bytes])
@@ -44,12 +45,16 @@ class Wanted:
     subjects: set[tuple[str, str]] = field(default_factory=set[tuple[str, str]])
     branches: set[str] = field(default_factory=set[str])
     steps: dict[str | None, int] = field(default_factory=dict[str | None, int])
+    marks: set[str] = field(default_factory=set[str])
 
 
 def wanted(changes: Sequence[Change]) -> Wanted:
     found = Wanted()
     for change in changes:
         found.keys.add(digest(change.key))
+        if change.consolidates is not None:
+            found.sources.add(change.consolidates)
+            found.marks.add(change.consolidates)
         for operation in change.operations:
             match operation:
                 case Assert():
@@ -111,6 +116,7 @@ class Written:
         closed: pieces that were stored before, as they are now.
         opened: pieces that are new; some of them closed already.
         undone: transaction, and the one that has undone it.
+        marks: numbers of episodes that are consolidated now; these may be there without anything else.
     """
 
     tx: int
@@ -121,6 +127,10 @@ class Written:
     closed: list[Piece] = field(default_factory=list[Piece])
     opened: list[Piece] = field(default_factory=list[Piece])
     undone: list[tuple[int, int]] = field(default_factory=list[tuple[int, int]])
+    marks: list[int] = field(default_factory=list[int])
+
+    def __bool__(self) -> bool:
+        return bool(self.headers or self.marks)
 
 
 class Ledger:
@@ -149,11 +159,19 @@ class Ledger:
             if content != change.digest:
                 raise IdempotencyConflict(change.key)
             return Committed(tx, _entries(_drafted(self._before(change, tx), self._as_it_was(change, tx))))
+        episode = change.consolidates
+        if episode is not None:
+            if episode not in self.state.sources or episode in self.state.erased:
+                raise NotFound("episode", episode)
+            if episode not in self.state.unconsolidated:
+                return Committed(self.state.tx, (), landed=False)
         draft = _drafted(self.state, change)
         draft.check()
         entries = _entries(draft)
         if draft.new:
             self._take(draft)
+        if episode is not None:
+            self.written.marks.append(self.state.unconsolidated.pop(episode))
         return Committed(self.state.tx, entries)
 
     def _is_left_of(self, tx: int) -> bool:

@@ -15,6 +15,7 @@ from ..stores import NewEpisode
 from ..types import EmbeddingState, Tenant
 from ._columns import Column, VectorTable
 from ._fact_tables import FactTable
+from ._progress import Progress
 
 if TYPE_CHECKING:
     from ..stores import Integers, Vectors
@@ -61,6 +62,7 @@ class TenantTable:
     vectors: VectorTable = field(default_factory=VectorTable)
     terms: int = 0
     facts: FactTable = field(default_factory=FactTable)
+    progress: Progress = field(default_factory=Progress)
     memo: dict[str, Any] = field(default_factory=dict[str, Any])  # see `Candidates`
 
     def tick(self, now: datetime) -> None:
@@ -119,6 +121,10 @@ class TenantTable:
         for row in self.rows:
             row.state = "pending"
         self.facts.texts.make_pending()
+
+    def unconsolidated(self, *, after: int = 0) -> Iterator[Row]:
+        """Yield the episodes beyond a number that are not consolidated, in order."""
+        return (self.rows[index] for index in self.progress.left(self.rows, self.by_seq, after=after))
 
     def posting(self, term: str) -> "tuple[Integers, Integers] | None":
         """Return copies: a view would forbid the arrays to grow while somebody holds it."""

@@ -1,4 +1,4 @@
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from datetime import datetime
 from itertools import islice
 
@@ -138,6 +138,16 @@ class InProcessDirectory(Directory):
     async def users(self, namespace: str, *, after: str | None, limit: int) -> Sequence[str | None]:
         await checkpoint()
         return [user or None for user in islice(self._tables.users(namespace, after=after), limit)]
+
+    async def unconsolidated(self, namespace: str, *, after: str | None, limit: int) -> Sequence[str | None]:
+        await checkpoint()
+        return [user or None for user in islice(self._left(namespace, after), limit)]
+
+    def _left(self, namespace: str, after: str | None) -> Iterator[str]:
+        for user in self._tables.users(namespace, after=after):
+            table = self._tables.get(Tenant(namespace, user or None))
+            if table is not None and next(table.unconsolidated(), None) is not None:
+                yield user
 
     async def has_named_users(self, namespace: str) -> bool:
         await checkpoint()

@@ -148,6 +148,17 @@ class InProcessEpisodes(EpisodeStore):
         )
         return [_episode(tenant, row) for row in islice(rows, limit)]
 
+    async def unconsolidated(self, tenant: Tenant, *, after: int, limit: int) -> Sequence[Episode]:
+        await checkpoint()
+        table = self._tables.get(tenant)
+        left = () if table is None else islice(table.unconsolidated(after=after), limit)
+        return [_episode(tenant, row) for row in left]
+
+    async def count_unconsolidated(self, tenant: Tenant) -> int:
+        await checkpoint()
+        table = self._tables.get(tenant)
+        return 0 if table is None else sum(1 for _ in table.unconsolidated())
+
     async def set_vectors(self, tenant: Tenant, vectors: "Mapping[int, Vectors]") -> int:
         await checkpoint()
         table = self._tables.get(tenant)

@@ -18,7 +18,7 @@ from ..types import Tenant
 from ._fact_looks import Look, position, slots_of
 from ._fact_tables import FactTable, Journaled, Way
 from ._revision import Logs, Pace, Revision, prepared, replayed
-from ._tables import Tables, TenantTable
+from ._tables import Row, Tables, TenantTable
 
 if TYPE_CHECKING:
     from ..stores import Vectors
@@ -49,10 +49,12 @@ class InProcessFacts(FactStore):
         tenant, now = changes[0].tenant, self._clock()
         ledger = Ledger(self._state(self._tables.get(tenant), changes, now))
         outcomes = [ledger.apply(change) for change in changes]
-        if ledger.written.headers:  # a tenant whose first write is refused stays unknown
+        if ledger.written:  # a tenant whose first write is refused stays unknown
             table = self._tables.open(tenant, now)
             table.facts.apply(ledger.written, ledger.state.pieces)
             table.tx, table.at = ledger.written.tx, ledger.written.at
+            for seq in ledger.written.marks:
+                table.progress.mark(seq, table.rows)
         return outcomes
 
     def _state(self, table: TenantTable | None, changes: Sequence[Change], now: datetime) -> State:
@@ -79,6 +81,9 @@ class InProcessFacts(FactStore):
             keys={key: (header.tx, header.digest) for key, header in known.items()},
             erased_keys=frozenset(facts.erased_keys(want.keys)),
             undoable=undoable,
+            unconsolidated={
+                id: row.seq for id, row in _marked(table, want.marks) if table.progress.lacks(row.seq)
+            },
             by_id={each.id: each for each in read},
         )  # fmt: skip
 
@@ -275,6 +280,10 @@ class InProcessFacts(FactStore):
 def _wanted_ways(subjects: Iterable[tuple[str, str]], branches: Iterable[str]) -> Iterable[Way]:
     yield from (("both", *pair) for pair in subjects)
     yield from (("branch", branch) for branch in branches)
+
+
+def _marked(table: TenantTable, episodes: Iterable[str]) -> Iterable[tuple[str, Row]]:
+    return ((id, table.rows[table.by_id[id]]) for id in episodes if id in table.by_id)
 
 
 def _header(facts: FactTable, journaled: Journaled) -> Header:

@@ -118,6 +118,10 @@ class PostgresDirectory(Directory):
         rows = await self._postgres.fetch(self._sql["users"], namespace, after, limit)
         return [row["user_id"] for row in rows]
 
+    async def unconsolidated(self, namespace: str, *, after: str | None, limit: int) -> Sequence[str | None]:
+        rows = await self._postgres.fetch(self._sql["unconsolidated"], namespace, after, limit)
+        return [row["user_id"] for row in rows]
+
     async def has_named_users(self, namespace: str) -> bool:
         row = await self._postgres.fetchrow(self._sql["has_named_users"], namespace)
         return row is not None and row[0]

@@ -186,6 +186,14 @@ class PostgresEpisodes(EpisodeStore):
         rows = await self._postgres.fetch(self._sql["unembedded"], tenant.key, after, limit)
         return [_episode(tenant, row) for row in rows]
 
+    async def unconsolidated(self, tenant: Tenant, *, after: int, limit: int) -> Sequence[Episode]:
+        rows = await self._postgres.fetch(self._sql["unconsolidated"], tenant.key, after, limit)
+        return [_episode(tenant, row) for row in rows]
+
+    async def count_unconsolidated(self, tenant: Tenant) -> int:
+        row = await self._postgres.fetchrow(self._sql["count_unconsolidated"], tenant.key)
+        return 0 if row is None else row[0]
+
     async def set_vectors(self, tenant: Tenant, vectors: "Mapping[int, Vectors]") -> int:
         if not vectors:
             return 0

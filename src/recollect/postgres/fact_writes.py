@@ -1,7 +1,6 @@
 """A commit: what is read before changes are applied, and what is stored afterwards."""
 
 from collections.abc import Callable, Mapping, Sequence
-from hashlib import sha256
 from typing import TYPE_CHECKING
 
 import asyncpg
@@ -10,6 +9,7 @@ import numpy as np
 from .._draft import State, digest, text_digest
 from .._ledger import Written, places, wanted
 from .._timeline import Assertion, Piece, Slot
+from .._tombstones import tombstone
 from ..stores.changes import Change, FactText, Rule
 from ._pool import Connection
 from .fact_rows import Read, assertion_of, columns
@@ -52,6 +52,9 @@ async def read_state(
     named: Sequence[asyncpg.Record] = ()
     if any(asked):
         named = await conn.fetch(sql["wanted"], tenant, *asked)
+    if want.marks:
+        unmarked = await conn.fetch(sql["unmarked"], tenant, list(want.marks))
+        state.unconsolidated = {row["id"]: row["seq"] for row in unmarked}
     needed = places(changes, map(assertion_of, named))
     if needed:
         await _read_slots(conn, sql, tenant, needed, state)
@@ -80,12 +83,6 @@ async def _read_slots(
 
 def rule_of(row: asyncpg.Record) -> Rule:
     return Rule(row["cardinality"], row["key"], row["immutable"])
-
-
-def tombstone(secret: bytes, of: str | bytes) -> bytes:
-    """Return what is kept of an erased episode's id, or of the hash of a key."""
-    content = b"episode" + of.encode() if isinstance(of, str) else b"key" + of
-    return sha256(secret + content).digest()  # which the server can work out as well
 
 
 def arguments(

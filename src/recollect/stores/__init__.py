@@ -15,7 +15,7 @@ from .archive import Archive, Directory
 from .episodes import Candidates, EpisodeStore, Filters, NewEpisode, Query, Write
 from .erasure import Erased, Erasure
 from .facts import FactStore
-from .plugs import Embedder, Reranker, TextKind
+from .plugs import Embedder, Extractor, Reranker, TextKind
 from .working import Away, Emptied, Place, RemoteWorking, ReplyLost, Stamp, WorkingStore
 
 if TYPE_CHECKING:
@@ -35,6 +35,7 @@ __all__ = (
     "EpisodeStore",
     "Erased",
     "Erasure",
+    "Extractor",
     "FactStore",
     "Filters",
     "NewEpisode",

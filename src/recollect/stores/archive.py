@@ -19,6 +19,10 @@ class Directory(Protocol):
         """
         ...
 
+    async def unconsolidated(self, namespace: str, *, after: str | None, limit: int) -> Sequence[str | None]:
+        """Like `users`, of those only who have an episode that is not consolidated."""
+        ...
+
     async def has_named_users(self, namespace: str) -> bool:
         """Return whether any tenant of the namespace is not the anonymous one."""
         ...

@@ -17,6 +17,7 @@ the names of the checks say how a promise is broken.
 
 from ._clock import Clock
 from ._concurrency import CONCURRENCY_CHECKS
+from ._consolidation import CONSOLIDATION_CHECKS
 from ._directory import DIRECTORY_CHECKS
 from ._embedders import Fault, FaultyEmbedder, HashEmbedder
 from ._embedding import EMBEDDER_CHECKS
@@ -64,6 +65,7 @@ FACT_CHECKS: tuple[Check, ...] = (
     *BRANCH_CHECKS,
     *HISTORY_CHECKS,
     *ERASING_CHECKS,
+    *CONSOLIDATION_CHECKS,
 )
 
 WORKING_CHECKS: tuple[WorkingCheck, ...] = (

@@ -7,6 +7,16 @@ where namespace = $1 and ($2::text is null or coalesce(user_id, '') > $2 collate
 )
 order by coalesce(user_id, '') limit $3
 
+-- name: unconsolidated
+select user_id from {schema}.tenant t
+where namespace = $1 and ($2::text is null or coalesce(user_id, '') > $2 collate "C")
+and (
+    exists (select from {schema}.passed_over p where p.tenant = t.tenant)
+    or tx > consolidated
+    and exists (select from {schema}.episode e where e.tenant = t.tenant and e.seq > t.consolidated)
+)
+order by coalesce(user_id, '') limit $3
+
 -- name: has_named_users
 select exists (
     select from {schema}.tenant t where namespace = $1 and coalesce(user_id, '') > '' and (

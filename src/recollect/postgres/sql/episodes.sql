@@ -168,6 +168,25 @@ from {schema}.episode_vector where tenant = $1
 select {episode} from {schema}.episode
 where tenant = $1 and seq > $2 and embedding_state <> 'ready' order by seq limit $3
 
+-- name: unconsolidated
+(
+    select {episode} from {schema}.passed_over join {schema}.episode using (tenant, seq)
+    where tenant = $1 and seq > $2 order by seq limit $3
+) union all (
+    select {episode} from {schema}.episode
+    where tenant = $1 and seq > greatest($2, (select consolidated from {schema}.tenant where tenant = $1))
+    order by seq limit $3
+)
+order by seq limit $3
+
+-- name: count_unconsolidated
+select (
+    select count(*) from {schema}.passed_over where tenant = $1
+) + (
+    select count(*) from {schema}.episode
+    where tenant = $1 and seq > (select consolidated from {schema}.tenant where tenant = $1)
+)
+
 -- name: set_vectors
 -- The row of an episode is taken before its vectors are written: of two processes one finds it ready.
 with ready as (

@@ -154,6 +154,29 @@ from unnest($66::bytea[], $67::{given_vector}[]) as given (digest, embedding)
 join text using (digest)
 where embedding_state = 'ready'
 
+-- name: unmarked
+-- Of these episodes, those that are not consolidated.
+select e.id, e.seq
+from {schema}.tenant t join {schema}.episode e using (tenant)
+where tenant = $1 and e.id = any($2::text[]) and (
+    e.seq > t.consolidated
+    or exists (select from {schema}.passed_over p where p.tenant = $1 and p.seq = e.seq)
+)
+
+-- name: mark
+-- The clock is held: nobody adds an episode meanwhile, or marks another one.
+with late as (
+    delete from {schema}.passed_over where tenant = $1 and seq = any($2::bigint[])
+), passed_over as (
+    insert into {schema}.passed_over (tenant, seq)
+    select tenant, e.seq
+    from {schema}.tenant t join {schema}.episode e using (tenant)
+    where tenant = $1 and e.seq > t.consolidated and e.seq < (select max(seq) from unnest($2::bigint[]) as seq)
+    and e.seq <> all($2::bigint[])
+)
+update {schema}.tenant set consolidated = greatest(consolidated, (select max(seq) from unnest($2::bigint[]) as seq))
+where tenant = $1
+
 -- name: pieces
 -- Part of what follows: the pieces that pass, in the extent that the reader sees.
 select f.*, p.starts, p.ends, {instant} as looked_at
