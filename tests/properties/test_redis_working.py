@@ -48,11 +48,11 @@ from recollect.testing import Clock
 from recollect.types import TaskState, Tenant
 
 SESSION_TTL = 100.0
-NAMES = ("a", "b", "c", "{d}:\n*")
+NAMES = ("a", "b", "{d}:\n*")
 names = st.sampled_from(NAMES)
-ids = st.sampled_from(("one", "two", "three", "fo ur"))
+ids = st.sampled_from(("one", "two", "fo ur"))
 texts = st.text(st.characters(exclude_categories=["Cs"], exclude_characters="\0"), max_size=6)
-versions = st.none() | st.integers(0, 5)
+versions = st.none() | st.integers(0, 4)
 tasks = st.builds(
     TaskState,
     task_id=names,
@@ -61,18 +61,20 @@ tasks = st.builds(
     current_step=st.integers(0, 2**53 - 1),
     total_steps=st.integers(0, 9),
     progress_percent=st.floats(0, 100),
-    context=st.dictionaries(texts, st.integers() | st.floats(allow_nan=False) | texts, max_size=2),
+    context=st.dictionaries(
+        texts, st.integers() | st.floats(allow_nan=False, allow_infinity=False) | texts, max_size=2
+    ),
     started_at=st.none() | st.datetimes(timezones=st.just(Clock().now.tzinfo)),
 )
 
 edits: st.SearchStrategy[Edit[Any]] = st.one_of(
-    st.builds(SetBlock, names, texts, versions, st.just(3)),
-    st.builds(AppendBlock, names, texts, st.just(12), st.just(3)),
+    st.builds(SetBlock, names, texts, versions, st.just(2)),
+    st.builds(AppendBlock, names, texts, st.just(12), st.just(2)),
     st.builds(DeleteBlock, names),
     st.builds(MoveBlock, names, st.integers(0, 4)),
     st.builds(SaveBlock, ids, names, st.none() | texts, versions, st.integers(0, 9)),
     st.builds(ResolveConflict, ids, st.sampled_from(("ours", "theirs")), st.none() | texts),
-    st.builds(SetVariable, names, texts, st.none() | st.sampled_from((0.5, 10.0, 1e300)), st.just(3)),
+    st.builds(SetVariable, names, texts, st.none() | st.sampled_from((0.5, 10.0, 1e300)), st.just(2)),
     st.builds(DeleteVariable, names),
     st.builds(ClearVariables),
     st.builds(SetTask, tasks),
@@ -85,8 +87,10 @@ edits: st.SearchStrategy[Edit[Any]] = st.one_of(
     st.builds(ClearTask),
     st.builds(AppendNote, texts, st.just(4)),
     st.builds(ClearNotes),
-    st.builds(CreateCheckpoint, ids, texts, st.just(3)),
-    st.builds(RestoreCheckpoint, ids),
+    # Often enough that something comes between the one and the other.
+    *[st.builds(SetBlock, names, texts, st.none(), st.just(3))] * 3,
+    *[st.builds(CreateCheckpoint, ids, texts, st.integers(1, 2))] * 3,
+    *[st.builds(RestoreCheckpoint, ids)] * 4,
     st.builds(DeleteCheckpoint, ids),
 )
 LOOKS: tuple[Look[Any], ...] = (
@@ -117,7 +121,7 @@ class Step:
 steps = st.builds(
     Step,
     edits,
-    st.sampled_from(((None, None), (None, "s"), ("s", None), ("a", "s"))),
+    st.sampled_from((*[(None, None)] * 5, (None, "s"), ("s", None), ("a", "s"))),
     st.sampled_from((1, 1, 2)),
     st.sampled_from((0.0, 0.000_001, 1.0, 9.0, 60.0, 101.0)),
 )
@@ -138,7 +142,7 @@ async def _told(store: WorkingStore, local: Any, places: list[Place]) -> object:
 
 
 @settings(max_examples=100)
-@given(st.lists(steps, max_size=25))
+@given(st.lists(steps, min_size=20, max_size=60))
 def test_redis_and_process_say_the_same(redis_url: str, story: list[Step]) -> None:
     async def compare() -> None:
         clock, tenant = Clock(), Tenant(uuid4().hex, None)

@@ -52,27 +52,29 @@ local function begin()
   end
   if not created then
     sweep()
-    call('HSET', root, 'c', now)
-    call('HSET', KEYS[1], 's' .. ARGV[7], now)
+    created = now
+    call('HSET', root, 'c', created)
+    call('HSET', KEYS[1], 's' .. ARGV[7], created)
   end
 end
 
-local function use()
-  if is_session then
+-- Keep a session that there is: also an edit that is refused is a use of it.
+local function use(write)
+  if is_session and created then
     if ARGV[3] ~= '' then
-      call('HSET', root, 'u', whole(at + ARGV[4]))
+      write('HSET', root, 'u', whole(at + ARGV[4]))
     end
-    keep(root, ARGV[5], call)
+    keep(root, ARGV[5], write)
   end
 end
 
 -- The reply to an edit that was made before: what it returned then, or what `again` says.
 local function repeated(made, again)
   local digest, result = made:match('^(%x*)\n(.*)$')
+  use(redis.pcall)
   if digest ~= '' and ARGV[6] ~= '' and digest ~= ARGV[6] then
     return opening(TAKEN, epoch)[1]
   end
-  use()
   local now_is = again and again()
   if now_is then
     return table.concat(add(opening(OK, epoch), now_is))
@@ -93,6 +95,7 @@ local function edit(make, again)
     if made then
       return repeated(made, again)
     end
+    use(redis.pcall)
     return table.concat(add(opening(write, epoch), detail or {}))
   end
   -- Of a block, all but the text is recorded: {version, order, updated_at}.
@@ -104,6 +107,6 @@ local function edit(make, again)
   if write then
     write()
   end
-  use()
+  use(call)
   return table.concat(add(opening(OK, epoch), result))
 end

@@ -16,7 +16,7 @@ local function renew_blocks(newest)
     local _, order = split(metas[i])
     call('HSET', root, 'm' .. name, whole(newest + 1) .. ' ' .. whole(order) .. ' ' .. now)
   end
-  call('HSET', root, 'c', created or now, 'v', whole(newest))
+  call('HSET', root, 'c', created, 'v', whole(newest))
 end
 
 -- Let variables live for as long as they had left when they were copied.
