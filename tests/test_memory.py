@@ -286,6 +286,9 @@ READS: dict[str, Callable[[UserMemory], Awaitable[object]]] = {
     "recall": lambda user: user.recall("hello"),
     "recall recent": lambda user: user.recall(""),
     "messages": lambda user: user.messages(),
+    "context": lambda user: user.context("hello"),
+    "context of the newest": lambda user: user.context(),
+    "profile": lambda user: user.profile(),
 }
 
 

@@ -37,6 +37,8 @@ CALLS: dict[str, Callable[[Memory, UserMemory], Coroutine[Any, Any, Any]]] = {
     "remember with ids": lambda memory, alice: alice.remember_many(_guarded()),
     "recall": lambda memory, alice: alice.recall("one two", neighbours=1),
     "messages": lambda memory, alice: alice.messages(),
+    "context": lambda memory, alice: alice.context("one two"),
+    "profile": lambda memory, alice: alice.profile(),
     "get": lambda memory, alice: alice.episodes.get("e"),
     "list": lambda memory, alice: alice.episodes.list(),
     "sessions": lambda memory, alice: alice.episodes.sessions(),

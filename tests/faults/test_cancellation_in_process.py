@@ -19,6 +19,8 @@ CALLS = {
     ),
     "recall": lambda alice, at: alice.recall(f"what of {at}?", neighbours=1),
     "messages": lambda alice, at: alice.messages(),
+    "context": lambda alice, at: alice.context(f"what of {at}?"),
+    "profile": lambda alice, at: alice.profile(),
     "list": lambda alice, at: alice.episodes.list(),
     "count": lambda alice, at: alice.episodes.count(),
     "embed_pending": lambda alice, at: alice.episodes.embed_pending(limit=1),
