@@ -1,7 +1,7 @@
 """Working memory in Redis: the same as in process, and what is Redis' own."""
 
 import asyncio
-from collections.abc import AsyncIterator, Callable, Iterator
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from contextlib import asynccontextmanager
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
@@ -11,7 +11,7 @@ from uuid import uuid4
 import anyio
 import pytest
 import redis
-from redis.asyncio import BlockingConnectionPool, Redis
+from redis.asyncio import BlockingConnectionPool, ConnectionPool, Redis
 
 from recollect import ConfigurationError, Overloaded, StoreUnavailable, open_memory
 from recollect._workspace import (
@@ -52,6 +52,7 @@ from recollect.stores import Away, Emptied, Place, ReplyLost, Stamp
 from recollect.testing import Clock
 from recollect.types import TaskState, Tenant
 
+from .faults.interruption import cancelled_by_a_scope, cancelled_by_its_host
 from .faults.proxy import open_proxy
 from .redis_servers import RedisCluster, RedisServer, unused_url
 
@@ -539,6 +540,30 @@ async def test_a_cluster_is_followed(redis_cluster: RedisCluster) -> None:
         assert (await opened.store.health()).ok
 
 
+async def test_of_a_cluster_only_what_is_on_a_dead_node_is_away(redis_server: Start) -> None:
+    cluster = RedisCluster({"cluster-require-full-coverage": "no"})
+    try:
+        async with _opened(cluster.url) as opened:
+            desks = [Desk(opened.store) for _ in range(12)]
+            for desk in desks:
+                await desk.make(_append("a"))
+            key = Keys("recollect").tenant(desks[0].place.tenant).decode()
+            dead = cluster.node_of(key)
+            on_it = [desk for desk in desks if str(dead.port) in str(desk.store.server(desk.place.tenant))]
+            dead.kill()
+            for desk in on_it:
+                with pytest.raises(Away):
+                    await desk.ask(ListBlocks())
+                with pytest.raises(Away):
+                    await desk.make(_append("b"))
+            for desk in desks:
+                if desk not in on_it:
+                    assert (await desk.make(_append("b"))).text == "ab"
+            assert 0 < len(on_it) < len(desks)
+    finally:
+        cluster.close()
+
+
 async def test_nothing_remains_of_it(redis_server: Start) -> None:
     server = redis_server()
     tasks = asyncio.all_tasks()
@@ -705,6 +730,35 @@ async def test_no_reply_reaches_another_call(redis_server: Start) -> None:
                 await one.ask(ListBlocks())
             assert await other.texts() == {"b": "other"}
             assert await one.texts() == {"b": "one"}
+
+
+@pytest.mark.parametrize("how", [cancelled_by_a_scope, cancelled_by_its_host])
+@pytest.mark.parametrize("kind", ["ours", "theirs", "blocking"])
+async def test_a_pool_is_whole_after_a_call_was_cut_off_anywhere(
+    redis_server: Start, kind: str, how: Callable[..., Awaitable[bool]]
+) -> None:
+    server = redis_server()
+    pool = (BlockingConnectionPool if kind == "blocking" else ConnectionPool).from_url(
+        server.url, max_connections=1, decode_responses=True
+    )
+    there = server.url if kind == "ours" else Redis(connection_pool=pool)
+    async with _opened(there, connections=1, session_ttl=None) as desk:
+        other = Desk(desk.store)
+        for cold in (False, True):
+            at, interrupted = 0, True
+            while interrupted:
+                at += 1
+                await other.make(SetBlock("b", "other", None, 9))
+                if cold:
+                    server.command("CLIENT", "KILL", "TYPE", "normal", "SKIPME", "yes")
+                async with anyio.create_task_group() as tasks:  # who wait for the only connection
+                    tasks.start_soon(other.ask, ListBlocks())
+                    tasks.start_soon(other.ask, ListBlocks())
+                    interrupted = await how(lambda: desk.make(_append("x")), at)
+                assert await other.texts() == {"b": "other"}
+            assert at > 1
+        assert not pool._in_use_connections
+    await pool.aclose()
 
 
 async def test_no_text_is_in_what_is_raised(redis_server: Start) -> None:
