@@ -26,8 +26,8 @@ from anyio.lowlevel import checkpoint_if_cancelled
 
 from ._circuit import Circuit
 from ._clock import Clock, utc_now
-from ._unsaved import Replica
-from ._workspace import CountAll, Edit, ListKeys, ListNotes, ListVariables, Look
+from ._unsaved import Replica, calling, whole
+from ._workspace import CountAll, Edit, Look
 from .errors import Conflict, InvalidInput, NotFound, RecollectError, StoreUnavailable
 from .stores import Away, Emptied, Place, RemoteWorking, ReplyLost, Stamp, WorkingStore
 from .stores.traits import traits_of
@@ -201,16 +201,15 @@ class FallbackWorking(WorkingStore):
             return await self._edit(local, line, replica, edit, stamp)
 
     async def _edit(self, local: Local, line: Line, replica: Replica, edit: Edit[T], stamp: Stamp) -> T:
-        def send() -> Awaitable[T]:
-            if local.unsaved:  # what was made before has to arrive before
-                raise Away(AWAY)
-            return self._primary.apply(local.primary, replica.place, edit, stamp)
-
-        try:
-            result = await self._through(line, line.edits, send)
-        except (Away, ReplyLost) as exc:
-            return self._keep(local, replica, edit, stamp, exc)
-        edit.learn(replica.space, result, self._clock())
+        with calling((replica,), edit) as (call,):
+            try:
+                if local.unsaved:  # what was made before has to arrive before
+                    raise Away(AWAY)
+                send = lambda: self._primary.apply(local.primary, replica.place, edit, stamp)  # noqa: E731
+                result = await self._through(line, line.edits, send)
+            except (Away, ReplyLost) as exc:
+                return self._keep(local, replica, edit, stamp, exc)
+        replica.learn(call, edit, result, self._clock())
         replica.remember(stamp, result)
         replica.touched_at = self._now()
         return result
@@ -230,11 +229,12 @@ class FallbackWorking(WorkingStore):
         """Ask the server, and learn what it answers."""
         if local.unsaved:  # it takes no edits
             return tuple([await self._ask_behind(local, replica, look) for replica in replicas])
-        found = await self._primary.look(local.primary, [replica.place for replica in replicas], look)
-        now = self._clock()
-        for replica, each in zip(replicas, found, strict=True):
-            look.learn(replica.space, each, now)
-            replica.touched_at = self._now()
+        with calling(replicas, look) as calls:
+            found = await self._primary.look(local.primary, [replica.place for replica in replicas], look)
+        for replica, call, each in zip(replicas, calls, found, strict=True):
+            if not call.crossed:
+                look.learn(replica.space, each, self._clock())
+                replica.touched_at = self._now()
         return found
 
     async def _ask_behind(self, local: Local, replica: Replica, look: Look[T]) -> T:
@@ -242,10 +242,13 @@ class FallbackWorking(WorkingStore):
         if replica.space.knows(look.needs):
             return look.look(replica.space, self._clock())
         if isinstance(look, CountAll) or replica.may_have_arrived(look.needs):
-            raise Away(AWAY)
-        whole = _whole(look)
-        (found,) = await self._primary.look(local.primary, [replica.place], whole)
-        whole.learn(replica.space, found, self._clock())
+            raise StoreUnavailable(AWAY)
+        all_of_it = whole(look)
+        with calling((replica,), all_of_it) as (call,):
+            (found,) = await self._primary.look(local.primary, [replica.place], all_of_it)
+        if call.crossed:
+            raise StoreUnavailable(AWAY)
+        all_of_it.learn(replica.space, found, self._clock())
         if not replica.space.knows(look.needs):
             return cast("T", found)  # what only the store has: no edit of the log is about it
         replica.overlay(look.needs, self._clock())
@@ -296,14 +299,15 @@ class FallbackWorking(WorkingStore):
         self, local: Local, replica: Replica, conflicts: list[tuple[Place, BlockConflict]]
     ) -> None:
         edit, stamp = replica.next(self._now())
-        try:
-            result = await self._primary.apply(local.primary, replica.place, edit, stamp)
-        except (Conflict, NotFound, InvalidInput):
-            replica.refused()
-        else:
-            replica.saved(result, self._clock())
-            if isinstance(result, BlockConflict):
-                conflicts.append((replica.place, result))
+        with calling((replica,), edit):
+            try:
+                result = await self._primary.apply(local.primary, replica.place, edit, stamp)
+            except (Conflict, NotFound, InvalidInput):
+                replica.refused()
+            else:
+                replica.saved(result, self._clock())
+                if isinstance(result, BlockConflict):
+                    conflicts.append((replica.place, result))
         self._count(local)
 
     # The rest runs without an await.
@@ -379,13 +383,6 @@ class FallbackWorking(WorkingStore):
         if line.since is not None and line.looks.state == line.edits.state == "closed":
             line.since = None
             logger.warning("Redis is back: %d tenants have unsaved edits", len(self._owing))
-
-
-def _whole(look: Look[Any]) -> Look[Any]:
-    """Return the question whose answer tells all that is needed to answer this one."""
-    if isinstance(look, ListNotes):
-        return ListNotes(None)
-    return ListVariables() if isinstance(look, ListKeys) else look
 
 
 @asynccontextmanager

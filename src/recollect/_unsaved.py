@@ -14,7 +14,8 @@ What an edit of the log means when it arrives late:
 Pure: no I/O, and time is an argument.
 """
 
-from collections.abc import Sequence
+from collections.abc import Generator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from datetime import datetime
 from typing import Any, TypeVar
@@ -34,8 +35,14 @@ from ._workspace import (
     DeleteBlock,
     DeleteVariable,
     Edit,
+    ListKeys,
+    ListNotes,
+    ListVariables,
+    Look,
     MoveBlock,
     Part,
+    ResolveConflict,
+    RestoreCheckpoint,
     SaveBlock,
     SetBlock,
     SetTask,
@@ -84,6 +91,20 @@ class Entry:
 
 
 @dataclass(slots=True, eq=False)
+class UnderWay:
+    """A call of the store that has not ended.
+
+    Attributes:
+        parts: that it asks for, or changes.
+        crossed: an edit of them was under way at the same time, and nobody knows which of them came first.
+    """
+
+    parts: tuple[Part, ...]
+    edits: bool
+    crossed: bool = False
+
+
+@dataclass(slots=True, eq=False)
 class Replica:
     """A scope as far as this process knows it.
 
@@ -94,6 +115,7 @@ class Replica:
             None if it was never seen, `NEVER` after a conflict.
         done: results of what was made under keys of the user's.
         touched_at: when it last was as the store had it, monotonic, seconds.
+        under_way: calls of the store, in the order in which they began.
     """
 
     place: Place
@@ -102,6 +124,7 @@ class Replica:
     bases: dict[str, int | None] = field(default_factory=dict[str, int | None])
     done: dict[str, tuple[str, Any]] = field(default_factory=dict[str, tuple[str, Any]])
     touched_at: float = 0.0
+    under_way: list[UnderWay] = field(default_factory=list[UnderWay])
 
     @property
     def weight(self) -> int:
@@ -140,6 +163,26 @@ class Replica:
             self.done[stamp.id] = (stamp.digest, result)
             if len(self.done) > KEYS:
                 del self.done[next(iter(self.done))]
+
+    def begin(self, call: UnderWay) -> UnderWay:
+        for other in self.under_way:
+            if (call.edits or other.edits) and _overlap(call.parts, other.parts):
+                call.crossed = call.crossed or other.edits
+                other.crossed = other.crossed or call.edits
+        self.under_way.append(call)
+        return call
+
+    def learn(self, call: UnderWay, edit: Edit[Any], result: Any, now: datetime) -> None:
+        """Note what the store has made of an edit that was not kept here.
+
+        What was kept here meanwhile was not made from that, and stands until the store has both.
+        """
+        adds = isinstance(edit, AppendNote | ResolveConflict | RestoreCheckpoint)  # or has us forget
+        kept = not adds and any(_is_about(each.edit, call.parts) for each in self.log)
+        known = self.space.blocks.get(_block(edit) or "") if call.crossed else None
+        overtaken = known is not None and known.version > getattr(result, "version", known.version)
+        if not kept and not overtaken:
+            edit.learn(self.space, result, now)
 
     def take_back(self, stamp: Stamp) -> None:
         """Leave it to the caller what becomes of an edit that was kept last."""
@@ -244,11 +287,13 @@ class Replica:
             self.bases[edit.name] = 0
         elif not isinstance(result, Block):
             self.bases[edit.name] = NEVER
-        elif isinstance(edit, AppendBlock) and result.version != (base or 0) + 1:
-            # Somebody else has changed what it was added to, and what we made of it does not have that.
-            self.bases[edit.name] = NEVER
-        else:
+        elif (isinstance(edit, SaveBlock) and result.text == edit.text) or (
+            isinstance(edit, AppendBlock) and result.version == (base or 0) + 1
+        ):
             self.bases[edit.name] = result.version
+        else:
+            # Somebody else has changed it, before or after, and what we went on to make of it has not that.
+            self.bases[edit.name] = NEVER
 
     def _entry(self, edit: Edit[Any]) -> Entry:
         id = edit.id if isinstance(edit, SaveBlock) else uuid7()
@@ -277,6 +322,18 @@ class Replica:
         ]
 
 
+@contextmanager
+def calling(replicas: Sequence[Replica], what: Look[Any] | Edit[Any]) -> Generator[list[UnderWay]]:
+    """Note that a call of the store is under way for as long as the block lasts."""
+    parts = (_part(what),) if isinstance(what, Edit) else what.needs
+    calls = [replica.begin(UnderWay(parts, isinstance(what, Edit))) for replica in replicas]
+    try:
+        yield calls
+    finally:
+        for replica, call in zip(replicas, calls, strict=True):
+            replica.under_way.remove(call)
+
+
 def _block(edit: Edit[Any]) -> str | None:
     """Return the name of the block that an edit changes."""
     match edit:
@@ -287,9 +344,11 @@ def _block(edit: Edit[Any]) -> str | None:
 
 
 def _part(edit: Edit[Any]) -> Part:
-    """Return what an edit changes."""
+    """Return what an edit changes; the empty part is all of it."""
     match edit:
-        case MoveBlock():
+        case RestoreCheckpoint():
+            return ()
+        case MoveBlock() | ResolveConflict():
             return BLOCKS
         case SetBlock() | AppendBlock() | DeleteBlock() | SaveBlock():
             return (*BLOCKS, edit.name)
@@ -306,8 +365,18 @@ def _part(edit: Edit[Any]) -> Part:
 
 
 def _is_about(edit: Edit[Any], parts: Sequence[Part]) -> bool:
-    changed = _part(edit)
-    return any(part[: len(changed)] == changed[: len(part)] for part in parts)
+    return _overlap((_part(edit),), parts)
+
+
+def _overlap(some: Sequence[Part], others: Sequence[Part]) -> bool:
+    return any(one[: len(other)] == other[: len(one)] for one in some for other in others)
+
+
+def whole(look: Look[Any]) -> Look[Any]:
+    """Return the question whose answer tells all that is needed to answer this one."""
+    if isinstance(look, ListNotes):
+        return ListNotes(None)
+    return ListVariables() if isinstance(look, ListKeys) else look
 
 
 def _replaces(late: Edit[Any], earlier: Edit[Any]) -> bool:
