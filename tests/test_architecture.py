@@ -25,6 +25,7 @@ FLOORS = (
         "_markup",
         "_retry",
         "_together",
+        "_tombstones",
     },
     {"types", "_batching", "_cursor", "_tenants", "_timeline"},
     {"_workspace"},

@@ -1,6 +1,7 @@
 """Columns that grow, so that a recall is arithmetic on arrays."""
 
 from array import array
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -68,6 +69,14 @@ class VectorTable:
         table._owners = array("q", (keep.cumsum() - 1)[owners[chosen]].tolist())
         table._one_each = list(table._owners) == list(range(len(table._owners)))
         return table
+
+    def of(self, owners: Sequence[int]) -> "dict[int, Vectors]":
+        """Return the vectors of those owners that have some."""
+        places = np.flatnonzero(np.isin(np.array(self._owners, dtype=np.int64), owners)).tolist()
+        found: dict[int, list[int]] = {}
+        for place in places:
+            found.setdefault(self._owners[place], []).append(place)
+        return {owner: self._matrix[at] for owner, at in found.items()}
 
     def blank(self, owner: int) -> None:
         """Forget the vectors of `owner`, whose index is not used again."""

@@ -5,7 +5,6 @@ from bisect import bisect_left, bisect_right
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import datetime
-from hashlib import blake2b
 from itertools import islice
 from typing import TYPE_CHECKING
 
@@ -14,6 +13,7 @@ import numpy as np
 from .._draft import digest, text_digest
 from .._ledger import Written
 from .._timeline import Assertion, Piece, Slot
+from .._tombstones import SECRET_BYTES, tombstone
 from ..stores.changes import FactText
 from ._columns import VectorTable
 
@@ -155,6 +155,17 @@ class TextTable:
         waiting = (each for each in self._texts if each is not None and each.embedding_state != "ready")
         return sorted(waiting, key=lambda each: each.digest)[:limit]
 
+    def kept(self, digests: Iterable[bytes]) -> dict[bytes, FactText]:
+        """Return texts, those that are ready with their vectors."""
+        at = {digest: self._index[digest] for digest in digests if digest in self._index}
+        vectors = self._vectors.of(list(at.values()))
+        texts = {digest: self._texts[index] for digest, index in at.items()}
+        return {
+            digest: replace(text, vectors=vectors.get(at[digest]))
+            for digest, text in texts.items()
+            if text is not None
+        }
+
     def terms(self, digest: bytes) -> tuple[str, ...]:
         index = self._index.get(digest)
         text = None if index is None else self._texts[index]
@@ -181,7 +192,11 @@ class FactTable:
     texts: TextTable = field(default_factory=TextTable)
     tombstones: set[bytes] = field(default_factory=set[bytes])
     _ways: dict[Way, dict[Slot, None]] = field(default_factory=dict[Way, dict[Slot, None]])
-    _secret: bytes = field(default_factory=lambda: os.urandom(16))
+    secret: bytes = field(default_factory=lambda: os.urandom(SECRET_BYTES))
+
+    def ways(self, kind: str) -> Iterator[Way]:
+        """Yield the ways of a kind."""
+        return (way for way in self._ways if way[0] == kind)
 
     def at(self, *ways: Way) -> Collection[Slot]:
         """Return slots among which are those that every way leads to."""
@@ -226,20 +241,16 @@ class FactTable:
 
     def emptied(self, tombstones: Iterable[bytes]) -> "FactTable":
         """Return a table that has nothing but these tombstones and those that are here."""
-        return FactTable(tombstones=self.tombstones.union(tombstones), _secret=self._secret)
+        return FactTable(tombstones=self.tombstones.union(tombstones), secret=self.secret)
 
     def tombstone(self, of: str | bytes) -> bytes:
         """Return what is kept of an episode's id, or of the hash of a key."""
-        # With a key of the tenant's own, so that nobody can look whether an id was ever here.
-        kind, content = (b"episode", of.encode()) if isinstance(of, str) else (b"key", of)
-        return blake2b(content, digest_size=16, key=self._secret, person=kind).digest()
+        return tombstone(self.secret, of)
 
     def apply(self, written: Written, current: Mapping[Slot, list[Piece]]) -> None:
         """Make what a ledger has written part of the tables."""
         for each in written.assertions:
-            self._append(each)
-            self.slots.setdefault(each.place, SlotTable()).log.append(each)
-            self._lead(each)
+            self.say(each)
         for piece in written.closed:
             self.slots[piece.assertion.place].close(piece)
         for piece in written.opened:
@@ -247,7 +258,7 @@ class FactTable:
         for place in dict.fromkeys(each.place for each in written.assertions):
             self.slots[place].current = current[place]
         for tx, at, change in written.headers:
-            self._enter(
+            self.enter(
                 Journaled(
                     tx, at, change.name, change.session_id, change.actor, change.reason,
                     key=digest(change.key), digest=change.digest,
@@ -298,9 +309,12 @@ class FactTable:
             if header.undone_by in emptied:  # whoever undid it was never there
                 header.undone_by = None
 
-    def _append(self, assertion: Assertion) -> None:
+    def say(self, assertion: Assertion) -> None:
+        """Add the newest assertion; the projection of its slot is not derived."""
         self.assertions.append(assertion)
         self.by_id[assertion.id] = assertion
+        self.slots.setdefault(assertion.place, SlotTable()).log.append(assertion)
+        self._lead(assertion)
 
     def _lead(self, assertion: Assertion) -> None:
         for way in _ways(assertion):
@@ -314,7 +328,7 @@ class FactTable:
         if old.object is not None and not self._ways.get(_said(old, old.object)):
             self.texts.drop(text_digest(old.subject, old.predicate, old.object))
 
-    def _enter(self, header: Journaled) -> None:
+    def enter(self, header: Journaled) -> None:
         self.headers.append(header)
         self.by_session.setdefault(header.session_id, []).append(header)
         self.by_key[header.key] = header

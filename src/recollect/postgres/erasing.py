@@ -8,11 +8,12 @@ from datetime import datetime
 from .._clock import aware
 from .._erasure import unsaid
 from .._timeline import Assertion
+from .._tombstones import SECRET_BYTES
 from ..stores import Erased, Erasure
 from ..types import Tenant
 from ._pool import Connection, Postgres
 from ._sql import statements
-from .fact_rebuilding import SECRET_BYTES, bury, unsay
+from .fact_rebuilding import bury, unsay
 from .fact_rows import assertion_of
 
 _PASSES = (

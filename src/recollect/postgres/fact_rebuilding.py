@@ -11,12 +11,11 @@ from anyio.lowlevel import checkpoint
 from .._draft import digest, slot_of
 from .._repetition import without
 from .._timeline import Assertion, Slot, replay, visible
+from .._tombstones import SECRET_BYTES, tombstone
 from ..stores.changes import Rule
 from ._pool import Connection
 from .fact_rows import assertion_of, columns, read_of
-from .fact_writes import array, piece_row, text_digest_of, tombstone
-
-SECRET_BYTES = 32
+from .fact_writes import array, piece_row, text_digest_of
 
 
 async def erased(conn: Connection, sql: Mapping[str, str], tenant: str, episodes: frozenset[str]) -> int:

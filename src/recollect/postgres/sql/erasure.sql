@@ -5,7 +5,7 @@
 select generation from {schema}.tenant where tenant = $1
 
 -- name: forget_everything
--- Of ids and keys their hashes stay, as `tombstone` of fact_writes.py has them.
+-- Of ids and keys their hashes stay, as `recollect._tombstones` has them.
 with of_tenant as (
     update {schema}.tenant set generation = generation + 1, secret = coalesce(secret, $2)
     where tenant = $1 returning generation, secret
