@@ -64,6 +64,7 @@ from recollect.testing import (
     HashEmbedder,
     WorkingCheck,
 )
+from recollect.types import Context
 
 if TYPE_CHECKING:
     import asyncpg
@@ -101,6 +102,7 @@ async def composition(pool: "asyncpg.Pool[asyncpg.Record]", archive: Archive, cl
         deadline=None,
         migrate="auto",
         clock=clock,
+        count_tokens=lambda text: len(text.split()),
         schema="mine",
     ):
         pass
@@ -162,6 +164,13 @@ async def reading(alice: UserMemory) -> None:
     assert_type(page.items, tuple[Episode, ...])
     assert_type(page.cursor, str | None)
     assert_type(await alice.episodes.sessions(cursor=page.cursor), Page[Session])
+    context = await alice.context("query", token_budget=300, format="markdown")
+    assert_type(context, Context)
+    assert_type(str(context), str)
+    assert_type(context.facts, tuple[Fact, ...])
+    assert_type(context.omitted.recollections, int)
+    assert_type((await alice.profile()).recent_sessions, tuple[Session, ...])
+    await alice.context(format="html")  # type: ignore[arg-type]  # pyright: ignore[reportArgumentType]
     await alice.recall("query", mode="fuzzy")  # type: ignore[arg-type]  # pyright: ignore[reportArgumentType]
     await alice.recall("query", time_range="today")  # type: ignore[arg-type]  # pyright: ignore[reportArgumentType]
 

@@ -15,6 +15,7 @@ from ..memory import Memory
 from ..types import Recollection
 from . import database, facts
 from .chats import Chat, parse_chats
+from .describing import context, profile
 from .display import Card, Scale, show_cards
 from .excerpts import printable
 from .facts import write_picture
@@ -167,6 +168,8 @@ def recall(
     show_cards(console, query, cards, Scale.of(hits))
 
 
+app.command()(context)
+app.command()(profile)
 app.command()(status)
 
 
