@@ -44,6 +44,7 @@ async def tenants_with_one_episode_id_never_meet(archive: Archive) -> None:
         assert await archive.episodes.count(tenant) == 1
         (session,), _ = await archive.episodes.sessions(tenant, after=0, limit=10)
         assert session.episode_count == 1
+        assert list(await archive.episodes.recent_sessions(tenant, limit=10)) == [session]
         seen = await archive.episodes.candidates(tenant, Query(("of",), None, Filters()))
         assert (seen.documents, dict(seen.frequencies)) == (1, {"of": 1})
 
