@@ -30,6 +30,7 @@ from .errors import (
     VersionConflict,
 )
 from .hooks import Commit, Proposal, Proposed
+from .settings import Settings
 from .stores import Archive, Directory, Embedder, EpisodeStore, FactStore, Reranker, WorkingStore
 from .types import (
     FOREVER,
@@ -124,6 +125,7 @@ __all__ = (
     "RollbackConflict",
     "SchemaError",
     "Session",
+    "Settings",
     "Signals",
     "Span",
     "StoreUnavailable",

