@@ -5,6 +5,7 @@ import json
 import re
 from collections.abc import AsyncIterator
 from datetime import UTC, datetime, timedelta
+from types import SimpleNamespace
 from typing import Any, get_args
 
 import pytest
@@ -48,6 +49,7 @@ EXAMPLES: dict[str, dict[str, Any]] = {
     "recall_facts": {"query": "q", "limit": 2, "valid_at": NOON, "known_at": 3},
     "messages": {"session_id": "s", "limit": 0},
     "context": {"query": "q", "token_budget": 10, "format": "markdown"},
+    "consolidate": {"limit": 5},
     "blocks.list": {"inherit": True},
     "blocks.get": {"name": "n", "inherit": False},
     "blocks.set": {"name": "n", "text": "t", "if_version": 0, "key": "k"},
@@ -421,7 +423,12 @@ async def test_what_needs_other_code_or_another_composition_is_raised() -> None:
 
 
 async def test_only_what_the_composition_can_do_is_supported() -> None:
-    async with open_memory() as bare, open_memory(embedder=HashEmbedder()) as whole:
+    async def extract(episode: Episode) -> tuple[FactDraft, ...]:
+        return ()
+
+    parts: dict[str, Any] = {"embedder": HashEmbedder(), "extractor": SimpleNamespace(extract=extract)}
+    parts = {"embedder": HashEmbedder(), "extractor": SimpleNamespace(extract=extract)}
+    async with open_memory() as bare, open_memory(**parts) as whole:
         assert bare.supported_ops() == set(ops.names()) - set(NEEDS)
         assert whole.supported_ops() == set(ops.names())
         done = await whole.user("alice").dispatch({"op": "episodes.embed_pending"})

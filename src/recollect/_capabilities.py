@@ -26,6 +26,7 @@ def capabilities(composition: Composition) -> Capabilities:
         local_fallback=working.falls_back,
         semantic_recall=composition.embedding is not None,
         reranked_recall=composition.reranker is not None,
+        extraction=composition.extractor is not None,
     )
 
 

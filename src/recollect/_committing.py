@@ -31,6 +31,7 @@ class Request:
         session_id: that the transaction is of.
         texts: subject, predicate and canonical object of what may be new.
         proposed: for the hooks.
+        consolidates: the episode that the request is all of.
     """
 
     event: Event
@@ -42,6 +43,7 @@ class Request:
     session_id: str | None = None
     texts: tuple[tuple[str, str, str], ...] = ()
     proposed: tuple[Proposed, ...] = ()
+    consolidates: str | None = None
 
 
 def operation_id(key: str, position: int) -> str:
@@ -61,6 +63,15 @@ async def commit(composition: Composition, scope: Scope, request: Request) -> tu
         HookError: a hook refused; nothing was stored.
         OutcomeUnknown: it may have been stored.
     """
+    results = await land(composition, scope, request)
+    assert results is not None  # noqa: S101  # it consolidates nothing that could be consolidated already
+    return results
+
+
+async def land(
+    composition: Composition, scope: Scope, request: Request
+) -> tuple[tuple[Fact, ...], ...] | None:
+    """Like `commit`; None if the episode of the request was consolidated already, and nothing was stored."""
     composition.ensure_open()
     await checkpoint_if_cancelled()
     proposal = Proposal(
@@ -72,8 +83,11 @@ async def commit(composition: Composition, scope: Scope, request: Request) -> tu
         reason=request.reason,
         operations=request.proposed,
     )
-    await composition.hooks.propose(proposal)
+    if request.operations:
+        await composition.hooks.propose(proposal)
     committed = await _committed(composition, scope, request)
+    if not committed.landed:
+        return None
     results = tuple(tuple(map(entered, entries)) for entries in committed.entries)
     if any(fact.changed for facts in results for fact in facts):
         facts = tuple(fact for facts in results for fact in facts)
@@ -92,6 +106,7 @@ def _change(scope: Scope, request: Request) -> Change:
         session_id=request.session_id,
         actor=request.actor,
         reason=request.reason,
+        consolidates=request.consolidates,
     )
 
 
@@ -158,7 +173,7 @@ def group_commit(composition: Composition) -> Batcher[Change, Committed]:
         composition.fact_changes += len(changes)
         return outcomes
 
-    return Batcher(flush, prepare=embed, weigh=lambda change: len(change.operations))
+    return Batcher(flush, prepare=embed, weigh=lambda change: max(len(change.operations), 1))
 
 
 def text_of_fact(subject: str, predicate: str, object: str) -> str:

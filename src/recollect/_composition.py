@@ -14,7 +14,7 @@ from ._tenants import TenantMap
 from .errors import DeadlineExceeded, MemoryClosed, OutcomeUnknown, RecollectError
 from .hooks import Hooks
 from .predicates import Predicates
-from .stores import Archive, Reranker, WorkingStore, Write
+from .stores import Archive, Extractor, Reranker, WorkingStore, Write
 from .stores.changes import Change, Committed
 from .types import Episode, Limits, RecallWeights, Tenant, text_of
 
@@ -55,6 +55,7 @@ class Composition:
         embedded_writes: what is embedded first; apart, so that an embedder that hangs holds up nothing else.
         fact_writes: per tenant what gathers the changes of its facts; there while somebody waits for one.
         fact_transactions, fact_changes: group commits of facts so far, and the changes that they carried.
+        extractor: finds facts in episodes; None if there is none.
         closed: set by the owner; from then on every call raises `MemoryClosed`.
     """
 
@@ -72,6 +73,7 @@ class Composition:
     embedded_writes: Batcher[Write, tuple[Episode, ...]]
     predicates: Predicates
     count_tokens: CountTokens = estimated_tokens
+    extractor: Extractor | None = None
     hooks: Hooks = field(default_factory=Hooks)
     fact_writes: dict[Tenant, Batcher[Change, Committed]] = field(
         default_factory=dict[Tenant, Batcher[Change, Committed]]

@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from .postgres import Pool
     from .predicates import Predicate, Predicates
     from .redis import Client as RedisClient
-    from .stores import Archive, Embedder, Place, Reranker, WorkingStore
+    from .stores import Archive, Embedder, Extractor, Place, Reranker, WorkingStore
     from .types import BlockConflict
     from .user import UserMemory
 
@@ -38,6 +38,7 @@ async def open_memory(
     redis: "str | RedisClient | None" = None,
     namespace: str = "default",
     embedder: "Embedder | None" = None,
+    extractor: "Extractor | None" = None,
     reranker: "Reranker | None" = None,
     predicates: "Iterable[Predicate]" = (),
     limits: Limits = Limits(),
@@ -65,6 +66,8 @@ async def open_memory(
             is not closed.
         namespace: default of `memory.user`.
         embedder: without one, recall goes by words and context.
+        extractor: finds facts in episodes, for `consolidate`; `recollect.extractors` makes one of a chat
+            function.
         reranker: `async (query, texts) -> scores`, for the best hits of a recall; None keeps our order.
         predicates: schemas of facts, and how many values they have at a time.
         limits: bounds of what is held and accepted.
@@ -104,8 +107,13 @@ async def open_memory(
     ):
         memory = Memory(
             archive=archive, working=working, namespace=namespace, embedder=embedder, reranker=reranker,
+<<<<<<< ours
             predicates=declared.values(), limits=limits, weights=weights, language=language,
             deadline=deadline, clock=clock or utc_now, count_tokens=count_tokens,
+=======
+            extractor=extractor, predicates=declared.values(), limits=limits, weights=weights,
+            language=language, deadline=deadline, clock=clock or utc_now, count_tokens=count_tokens,
+>>>>>>> theirs
         )  # fmt: skip
         await _adopt(archive, embedder, declared, reembed=reembed, replace=replace, deadline=deadline)
         _watch(memory, working, on_conflict)

@@ -1,5 +1,6 @@
 import math
 from collections.abc import Callable, Collection, Iterable
+from typing import NoReturn
 
 from anyio.lowlevel import checkpoint_if_cancelled
 
@@ -12,11 +13,12 @@ from ._context import CountTokens, estimated_tokens
 from ._cursor import opened, sealed
 from ._deadline import bounded
 from ._embedding import Embedding
+from ._rounds import consolidate_in_rounds
 from ._tenants import TenantMap
-from .errors import ConfigurationError
+from .errors import ConfigurationError, InvalidInput
 from .hooks import After, Before, Event, Stage
 from .predicates import Predicate, Predicates
-from .stores import Archive, Embedder, Reranker, WorkingStore
+from .stores import Archive, Embedder, Extractor, Reranker, WorkingStore
 from .types import Limits, MemoryStatistics, Page, RecallWeights, Tenant
 from .types.capabilities import Capabilities, MemoryHealth
 from .user import UserMemory
@@ -47,6 +49,7 @@ class Memory:
         namespace: default of `user`.
         embedder: without one, recall goes by words and context.
         reranker: scores the best hits of a recall anew.
+        extractor: finds facts in episodes, for `consolidate`.
         predicates: of facts. Their rules must be those of the archive: `archive.adopt_predicates`.
         limits: bounds of what is held and accepted.
         weights: what counts how much in a recall.
@@ -69,6 +72,7 @@ class Memory:
         namespace: str = "default",
         embedder: Embedder | None = None,
         reranker: Reranker | None = None,
+        extractor: Extractor | None = None,
         predicates: Iterable[Predicate] = (),
         limits: Limits = Limits(),
         weights: RecallWeights = RecallWeights(),
@@ -91,6 +95,7 @@ class Memory:
             tenants=open_tenants(limits, working) if tenants is None else tenants,
             embedding=embedding,
             reranker=reranker,
+            extractor=_checked_extractor(extractor),
             limits=limits,
             weights=weights,
             language=language,
@@ -197,6 +202,27 @@ class Memory:
         self._composition.ensure_open()
         self._composition.hooks.add(hook, events, stage)
 
+    async def consolidate(self, *, interval: float, namespace: str | None = None) -> NoReturn:
+        """Consolidate all users of a namespace, round after round, until it is cancelled.
+
+        A coroutine for a task group of yours: `tasks.start_soon(partial(memory.consolidate, interval=60))`.
+        One user after the other, in an order by chance; nobody waits for who has nothing new. What goes wrong
+        is logged, with ids and counts only, and tried again: an episode that keeps failing in ever fewer
+        rounds, in every 32nd at last. While the store does not answer, it waits.
+
+        Args:
+            interval: seconds between two rounds, > 0.
+            namespace: None for that of the memory.
+
+        Raises:
+            UnsupportedOperation: there is no extractor.
+            MemoryClosed: the owner has closed it.
+        """
+        namespace = self._namespace if namespace is None else check_id("namespace", namespace)
+        if not _is_positive(interval):
+            raise InvalidInput("interval", "must be a positive number of seconds")
+        await consolidate_in_rounds(self._composition, namespace, interval)
+
     def supported_ops(self) -> frozenset[str]:
         """Return the names of what `UserMemory.dispatch` can do: all but what this composition cannot."""
         return supported_ops(self._composition)
@@ -237,9 +263,7 @@ def _check_parts(
     if not isinstance(limits, Limits) or not isinstance(weights, RecallWeights):
         msg = "limits must be a Limits, weights a RecallWeights"
         raise ConfigurationError(msg)
-    if deadline is not None and not (
-        isinstance(deadline, int | float) and not isinstance(deadline, bool) and 0 < deadline < math.inf
-    ):
+    if deadline is not None and not _is_positive(deadline):
         msg = f"deadline must be a positive number of seconds, or None for no bound, got {deadline!r}"
         raise ConfigurationError(msg)
     if not callable(clock) or not (reranker is None or callable(reranker)):
@@ -248,3 +272,14 @@ def _check_parts(
     if not callable(count_tokens):
         msg = "count_tokens must be a function of a text that returns a number"
         raise ConfigurationError(msg)
+
+
+def _is_positive(seconds: object) -> bool:
+    return isinstance(seconds, int | float) and not isinstance(seconds, bool) and 0 < seconds < math.inf
+
+
+def _checked_extractor(extractor: Extractor | None) -> Extractor | None:
+    if extractor is not None and not callable(getattr(extractor, "extract", None)):
+        msg = "an extractor has an async method `extract`; recollect.extractors wraps a chat function"
+        raise ConfigurationError(msg)
+    return extractor

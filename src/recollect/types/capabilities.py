@@ -17,6 +17,7 @@ class Capabilities(Value):
     )
     semantic_recall: bool = Field(description="whether there is an embedder: recall by meaning")
     reranked_recall: bool = Field(description="whether there is a reranker")
+    extraction: bool = Field(description="whether there is an extractor: `consolidate`")
     staged_facts: bool = Field(default=True, description="whether a session can have facts of its own")
 
 

@@ -60,6 +60,7 @@ class Limits:
         variable_ttl: seconds that a variable lives if nothing is said; None for ever.
         session_ttl: seconds that the working memory of a session lives while nobody uses it; None for ever.
         max_unsaved: edits of one tenant that are kept while Redis is away, before `StoreUnavailable`.
+        max_extractions: episodes that one `consolidate` has the extractor look at at once.
         max_unsaved_bytes: text of all of them together, over all tenants.
     """
 
@@ -82,6 +83,7 @@ class Limits:
     session_ttl: float | None = 7 * 86_400.0
     max_unsaved: int = 1_000
     max_unsaved_bytes: int = 67_108_864
+    max_extractions: int = 4
 
     def __post_init__(self) -> None:
         for f in fields(self):

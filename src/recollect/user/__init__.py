@@ -1,5 +1,6 @@
 """What agents hold: a handle on one tenant."""
 
+from .consolidating import Consolidating
 from .describing import Describing
 from .dispatching import Dispatching
 from .recalling import Recalling
@@ -8,7 +9,7 @@ from .remembering import Remembering
 __all__ = ("UserMemory",)
 
 
-class UserMemory(Remembering, Recalling, Describing, Dispatching):
+class UserMemory(Remembering, Recalling, Describing, Consolidating, Dispatching):
     """A light handle on one tenant, what agents hold. Made by `Memory.user`.
 
     Every call leases the tenant for its own duration. `async with alice:` leases it for longer,

@@ -6,6 +6,7 @@ from .._operations import Catalogue
 from ..episodes import Episodes
 from ..facts import Facts
 from ..working import Blocks, Checkpoints, Scratchpad, Task, Variables, Working
+from .consolidating import Consolidating
 from .describing import Describing
 from .recalling import Recalling
 from .remembering import Remembering
@@ -18,6 +19,7 @@ METHODS: dict[str, Any] = {
     "messages": Recalling.messages,
     "context": Describing.context,
     "profile": Describing.profile,
+    "consolidate": Consolidating.consolidate,
     "blocks.list": Blocks.list,
     "blocks.get": Blocks.get,
     "blocks.set": Blocks.set,
@@ -78,5 +80,9 @@ METHODS: dict[str, Any] = {
 
 OPERATIONS = Catalogue(METHODS)
 
-NEEDS = {"episodes.embed_pending": "semantic_recall", "facts.embed_pending": "semantic_recall"}
+NEEDS = {
+    "consolidate": "extraction",
+    "episodes.embed_pending": "semantic_recall",
+    "facts.embed_pending": "semantic_recall",
+}
 """What a composition must be capable of for an operation: a field of `Capabilities`."""
