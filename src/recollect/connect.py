@@ -107,13 +107,8 @@ async def open_memory(
     ):
         memory = Memory(
             archive=archive, working=working, namespace=namespace, embedder=embedder, reranker=reranker,
-<<<<<<< ours
-            predicates=declared.values(), limits=limits, weights=weights, language=language,
-            deadline=deadline, clock=clock or utc_now, count_tokens=count_tokens,
-=======
             extractor=extractor, predicates=declared.values(), limits=limits, weights=weights,
             language=language, deadline=deadline, clock=clock or utc_now, count_tokens=count_tokens,
->>>>>>> theirs
         )  # fmt: skip
         await _adopt(archive, embedder, declared, reembed=reembed, replace=replace, deadline=deadline)
         _watch(memory, working, on_conflict)
