@@ -1,7 +1,8 @@
 """One command over one connection, so that whatever ends it, no reply reaches anybody else."""
 
-from collections.abc import Awaitable, Callable, Hashable
-from typing import Any, Protocol, cast
+from collections.abc import Callable, Hashable
+from types import TracebackType
+from typing import Any, Protocol, Self, cast
 
 import anyio
 from redis import exceptions as driver
@@ -135,55 +136,58 @@ class Gate:
     def __init__(self, *, room: int, patience: float, operation: float) -> None:
         self._room = anyio.Semaphore(room, fast_acquire=True)
         self._patience = patience
-        self._operation = operation
+        self.operation = operation
 
-    async def through(self, attempt: "Attempt", work: Callable[[], Awaitable[Any]]) -> Any:
-        """Do the work of one command.
-
-        A time-out of ours is the server's fault; the caller's own deadline, or a cancellation, goes through.
-        """
-        await self._enter()
-        try:
-            with anyio.move_on_after(self._operation):
-                return await work()
-        except FAILURES as exc:
-            if isinstance(exc, driver.NoScriptError):
-                raise
-            if _is_full(exc):
-                raise _overloaded() from None
-            error = answered(exc)
-            if error is not None:
-                raise error from None  # what was answered may quote what was sent
-            raise Broken(sent=attempt.sent) from exc
-        finally:
-            self._room.release()
-        if attempt.waits_for_others:
-            raise _overloaded()
-        raise Broken(sent=attempt.sent)
-
-    async def _enter(self) -> None:
-        if self._room.value and not self._room.statistics().tasks_waiting:
+    async def enter(self) -> "Attempt":
+        if self._room.value:
             await self._room.acquire()
-            return
-        with anyio.move_on_after(self._patience) as scope:
+            return Attempt(self)
+        with anyio.move_on_after(self._patience):
             await self._room.acquire()
-        if scope.cancelled_caught:
-            raise _overloaded()
+            return Attempt(self)
+        raise _overloaded()
+
+    def leave(self) -> None:
+        self._room.release()
 
 
 class Attempt:
-    """How far a command has come.
+    """One command: a block that ends in time, and whose failures are told in our words.
+
+    A time-out of ours is the server's fault; the caller's own deadline, or a cancellation, goes through.
 
     Attributes:
         sent: it may have arrived.
         waits_for_others: it has no connection, because all of the pool are in use.
     """
 
-    __slots__ = ("sent", "waits_for_others")
+    __slots__ = ("_gate", "_scope", "sent", "waits_for_others")
 
-    def __init__(self) -> None:
+    def __init__(self, gate: Gate) -> None:
+        self._gate = gate
+        self._scope = anyio.CancelScope()
         self.sent = False
         self.waits_for_others = False
+
+    def __enter__(self) -> Self:
+        self._scope.deadline = anyio.current_time() + self._gate.operation
+        self._scope.__enter__()
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, exc: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        self._gate.leave()
+        if self._scope.__exit__(kind, exc, traceback):
+            raise _overloaded() if self.waits_for_others else Broken(sent=self.sent)
+        if not isinstance(exc, FAILURES) or isinstance(exc, driver.NoScriptError):
+            return
+        if _is_full(exc):
+            raise _overloaded() from None
+        error = answered(exc)
+        if error is not None:
+            raise error from None  # what was answered may quote what was sent
+        raise Broken(sent=self.sent) from exc
 
 
 class SingleServer(Server):
@@ -203,9 +207,7 @@ class SingleServer(Server):
         return "redis"
 
     async def ask(self, key: bytes, *command: bytes, fresh: bool = False) -> Any:  # noqa: ARG002
-        attempt = Attempt()
-
-        async def work() -> Any:
+        with await self._gate.enter() as attempt:
             attempt.waits_for_others = self._is_full()
             connection = await self._pool.take(fresh=fresh)
             attempt.waits_for_others = False
@@ -221,8 +223,7 @@ class SingleServer(Server):
             finally:
                 await self._pool.give(connection, clean=clean)
             return reply
-
-        return await self._gate.through(attempt, work)
+        raise AssertionError  # whatever ends the block otherwise, is raised there
 
     async def close(self) -> None:
         await self._pool.close()
@@ -247,9 +248,7 @@ class ClusterServer(Server):
             return "redis"
 
     async def ask(self, key: bytes, *command: bytes, fresh: bool = False) -> Any:  # noqa: ARG002
-        attempt = Attempt()
-
-        async def work() -> Any:
+        with await self._gate.enter() as attempt:
             await self._client.initialize()
             node = self._client.get_node_from_key(key.decode())
             name, *arguments = command
@@ -263,8 +262,6 @@ class ClusterServer(Server):
             except driver.ConnectionError as exc:
                 attempt.sent = "connecting to" not in str(exc)
                 raise
-
-        return await self._gate.through(attempt, work)
 
     async def close(self) -> None:
         if self._owned:
