@@ -96,6 +96,11 @@ COUNTS: dict[str, Callable[[str], int]] = {
 }
 
 
+LEFT_OUT = re.compile(
+    r"<omitted [^>]*/>\n(?=</recollect-context>\Z)|Left out: [^\n]*\n\n(?=<!-- /recollect-context -->\Z)"
+)
+
+
 @given(MEMORIES, st.integers(0, 1500), st.sampled_from(sorted(COUNTS)), st.sampled_from(FORMATS))
 def test_only_blocks_exceed_the_budget_whatever_counts_the_tokens(
     memory: Memory, budget: int, counted: str, format: Format
@@ -117,6 +122,9 @@ def test_only_blocks_exceed_the_budget_whatever_counts_the_tokens(
             "in their order"
         )
     assert bool(context.text) == bool(context.blocks or context.facts or context.recollections)
+    if context.text:
+        said = whole((blocks, list(context.facts), list(context.recollections)), format).text
+        assert LEFT_OUT.sub("", context.text) == said, "what is said to be in it is in the text"
 
 
 @given(MEMORIES, st.sampled_from(FORMATS))
