@@ -127,6 +127,17 @@ def test_only_blocks_exceed_the_budget_whatever_counts_the_tokens(
         assert LEFT_OUT.sub("", context.text) == said, "what is said to be in it is in the text"
 
 
+@pytest.mark.parametrize("format", FORMATS)
+def test_what_came_last_goes_if_the_whole_counts_more_than_its_parts(format: Format) -> None:
+    count = COUNTS["a whole is more than its parts"]
+    told = [recollection(f"e{i}", "word " * 20) for i in range(9)]
+    three = whole(([], [], told[:3]), format).text
+    # Said besides: how much was left out.
+    context = pack([], [], told, budget=count(three + "x" * 60), format=format, count=count)
+    assert context.recollections == tuple(told[:3])
+    assert context.omitted.recollections == 6
+
+
 @given(MEMORIES, st.sampled_from(FORMATS))
 def test_with_room_enough_everything_is_in(memory: Memory, format: Format) -> None:
     context = whole(memory, format)
