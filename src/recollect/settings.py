@@ -11,7 +11,6 @@ from typing import Any, Literal, ParamSpec, Self, TypeVar, cast, get_args, get_t
 
 from pydantic import SecretStr, TypeAdapter, ValidationError
 
-from ._operations import as_data
 from .errors import ConfigurationError
 from .types import Limits, RecallWeights
 
@@ -197,6 +196,8 @@ def _leaves() -> Mapping[str, Any]:
 
 @lru_cache(128)
 def _reader(name: str) -> TypeAdapter[Any]:
+    from ._operations import as_data
+
     return TypeAdapter(as_data(_leaves()[name]))
 
 

@@ -39,6 +39,7 @@ from recollect import (
     RecallWeights,
     Recollection,
     Session,
+    Settings,
     Signals,
     Span,
     TaskState,
@@ -50,8 +51,10 @@ from recollect import (
     WorkingStats,
     WorkingStatus,
     WorkingStore,
+    backends,
     day,
     open_memory,
+    ops,
 )
 from recollect.embedders import FunctionEmbedder
 from recollect.inprocess import InProcessWorking
@@ -348,6 +351,46 @@ def embedders() -> Sequence[Embedder]:
         FaultyEmbedder(OwnEmbedder()),
         FunctionEmbedder(lambda texts: [[1.0] for _ in texts], model="m", dimensions=1),
     ]
+
+
+async def operations(memory: Memory, alice: UserMemory) -> None:
+    op = ops.make("blocks.set", name="persona", text="brief")
+    assert_type(op, ops.Op)
+    assert_type(op.op, str)
+    for given in (op, {"op": "blocks.list"}, '{"op": "blocks.list"}', b"{}"):
+        result = await alice.dispatch(given)
+        assert_type(result, ops.Result)
+        if isinstance(result, ops.Done):
+            assert_type(result.value, Any)
+        else:
+            assert_type(result, ops.Failure)
+            assert_type(result.kind, ops.Kind)
+            assert_type(result.key, str | None)
+    assert_type(memory.supported_ops(), frozenset[str])
+    assert_type(ops.tool_schemas("mcp", include=memory.supported_ops()), list[dict[str, Any]])
+    assert_type(ops.from_tool_call("blocks_list", None), ops.Op)
+    assert_type(ops.model("recall"), type[ops.Op])
+    assert_type(ops.adapter().validate_json("{}"), ops.Op)
+    ops.tool_schemas("acme")  # type: ignore[arg-type]  # pyright: ignore[reportArgumentType]
+    await alice.dispatch(7)  # type: ignore[arg-type]  # pyright: ignore[reportArgumentType]
+
+
+async def composed(memory: Memory) -> None:
+    assert_type(memory.capabilities().semantic_recall, bool)
+    health = await memory.health()
+    assert_type(health.ok, bool)
+    assert_type(health.archive.latency, float | None)
+    settings = Settings.load("dev", path="recollect.toml", deadline=None)
+    assert_type(settings, Settings)
+    assert_type(settings.deadline, float | None)
+    async with open_memory(settings=settings, namespace="n") as opened:
+        assert_type(opened, Memory)
+    open_memory(settings="dev")  # type: ignore[arg-type]  # pyright: ignore[reportArgumentType]
+    backend = backends.preferred(["redis", "inprocess"])
+    assert_type(backend, backends.Backend)
+    assert_type(backend.is_available(), bool)
+    async with backend.open("redis://localhost") as stores:
+        assert_type(stores.archive, Archive | None)
 
 
 async def checks(archive: Archive, published: Sequence[Check]) -> None:
