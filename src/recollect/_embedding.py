@@ -77,6 +77,14 @@ class Embedding:
         # No shield: it is user code.
         self._queries = Batcher[str, "Vector"](self._ask_for_queries, shield=False)
 
+    @property
+    def model(self) -> str:
+        return self._embedder.model
+
+    @property
+    def dimensions(self) -> int:
+        return self._embedder.dimensions
+
     async def documents(self, texts: Sequence[str], *, seconds: float = math.inf) -> "list[Vectors | None]":
         """Embed texts, `CALL` chunks at a time.
 

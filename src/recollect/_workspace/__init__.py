@@ -8,7 +8,19 @@ from .blocks import AppendBlock, DeleteBlock, GetBlock, ListBlocks, MoveBlock, S
 from .checkpoints import CountAll, CreateCheckpoint, DeleteCheckpoint, ListCheckpoints, RestoreCheckpoint
 from .conflicts import Keep, ListConflicts, ResolveConflict, SaveBlock
 from .notes import AppendNote, ClearNotes, ListNotes
-from .space import BLOCKS, NOTES, STORE, TASK, VARIABLES, Edit, Look, Part, Variable, Workspace
+from .scopes import (
+    Contents,
+    DumpCheckpoint,
+    DumpScope,
+    ListScopes,
+    PublishScopes,
+    ScopeName,
+    StageCheckpoint,
+    StageScope,
+    Transfer,
+    WithdrawScopes,
+)
+from .space import BLOCKS, NOTES, STORE, TASK, VARIABLES, Edit, Look, Part, Saved, Variable, Workspace
 from .task import ClearTask, GetTask, SetTask, UpdateTask
 from .variables import ClearVariables, DeleteVariable, GetVariables, ListKeys, ListVariables, SetVariable
 
@@ -23,11 +35,14 @@ __all__ = (
     "ClearNotes",
     "ClearTask",
     "ClearVariables",
+    "Contents",
     "CountAll",
     "CreateCheckpoint",
     "DeleteBlock",
     "DeleteCheckpoint",
     "DeleteVariable",
+    "DumpCheckpoint",
+    "DumpScope",
     "Edit",
     "GetBlock",
     "GetTask",
@@ -38,18 +53,26 @@ __all__ = (
     "ListConflicts",
     "ListKeys",
     "ListNotes",
+    "ListScopes",
     "ListVariables",
     "Look",
     "MoveBlock",
     "Part",
+    "PublishScopes",
     "ResolveConflict",
     "RestoreCheckpoint",
     "SaveBlock",
+    "Saved",
+    "ScopeName",
     "SetBlock",
     "SetTask",
     "SetVariable",
+    "StageCheckpoint",
+    "StageScope",
+    "Transfer",
     "UpdateTask",
     "Variable",
+    "WithdrawScopes",
     "Workspace",
     "put",
 )

@@ -16,6 +16,7 @@ from ._erasing import Erasing
 from ._fact_tables import FactTable
 from ._revision import Logs, Revision, by_subject, prepared, slotted
 from ._tables import Tables
+from ._transferring import InProcessTransfers
 from .episodes import InProcessEpisodes
 from .facts import InProcessFacts
 
@@ -36,6 +37,7 @@ class InProcessArchive(Archive):
         self._episodes = InProcessEpisodes(self._tables, aware(clock))
         self._facts = InProcessFacts(self._tables, aware(clock), self._rules)
         self._erasing = Erasing(self._tables, aware(clock))
+        self._transfers = InProcessTransfers(self._tables, aware(clock), self._rules)
         self._directory = InProcessDirectory(self._tables)
 
     @property
@@ -45,6 +47,10 @@ class InProcessArchive(Archive):
     @property
     def facts(self) -> InProcessFacts:
         return self._facts
+
+    @property
+    def transfers(self) -> InProcessTransfers:
+        return self._transfers
 
     @property
     def directory(self) -> "InProcessDirectory":

@@ -19,6 +19,7 @@ from .episodes import PostgresEpisodes
 from .erasing import PostgresErasing
 from .facts import PostgresFacts
 from .predicates import PostgresPredicates
+from .transferring import PostgresTransfers
 
 EMBEDDED = "embedded:"
 _SCHEMA = re.compile(r"[a-z_][a-z0-9_]{0,40}")
@@ -50,6 +51,9 @@ class PostgresArchive(Archive):
         self._facts = PostgresFacts(postgres, schema=schema, vector=vector, clock=clock)
         self._predicates = PostgresPredicates(postgres, schema=schema, vector=vector)
         self._directory = PostgresDirectory(postgres, schema=schema, vector=vector)
+        self._transfers = PostgresTransfers(
+            postgres, self._episodes, schema=schema, vector=vector, clock=clock
+        )
         self._erasing = PostgresErasing(postgres, schema=schema, vector=vector, clock=clock)
 
     @property
@@ -59,6 +63,10 @@ class PostgresArchive(Archive):
     @property
     def facts(self) -> PostgresFacts:
         return self._facts
+
+    @property
+    def transfers(self) -> PostgresTransfers:
+        return self._transfers
 
     @property
     def directory(self) -> "PostgresDirectory":

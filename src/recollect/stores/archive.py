@@ -6,6 +6,7 @@ from .changes import Rule
 from .episodes import EpisodeStore
 from .erasure import Erased, Erasure
 from .facts import FactStore
+from .transfer import Transfers
 
 
 class Directory(Protocol):
@@ -36,6 +37,9 @@ class Archive(Protocol):
 
     @property
     def facts(self) -> FactStore: ...
+
+    @property
+    def transfers(self) -> Transfers: ...
 
     @property
     def directory(self) -> Directory: ...

@@ -33,6 +33,7 @@ from .memory import (
     Value,
     text_of,
 )
+from .transfer import Export, ExportedRule, ExportHeader
 from .working import (
     Block,
     BlockConflict,
@@ -56,6 +57,9 @@ __all__ = (
     "EmbeddingState",
     "Episode",
     "EpisodeDraft",
+    "Export",
+    "ExportHeader",
+    "ExportedRule",
     "Fact",
     "FactDraft",
     "FactHit",
