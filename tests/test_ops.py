@@ -427,7 +427,6 @@ async def test_only_what_the_composition_can_do_is_supported() -> None:
         return ()
 
     parts: dict[str, Any] = {"embedder": HashEmbedder(), "extractor": SimpleNamespace(extract=extract)}
-    parts = {"embedder": HashEmbedder(), "extractor": SimpleNamespace(extract=extract)}
     async with open_memory() as bare, open_memory(**parts) as whole:
         assert bare.supported_ops() == set(ops.names()) - set(NEEDS)
         assert whole.supported_ops() == set(ops.names())
