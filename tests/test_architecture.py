@@ -31,7 +31,7 @@ FLOORS = (
     {"_workspace"},
     {"stores", "_analysis", "_checks", "_dates"},
     {"_context", "_operations", "_erasure", "_ranking", "_repetition", "_unsaved", "hooks", "predicates"},
-    {"_draft"},
+    {"_draft", "_standby"},
     {"_ledger"},
     {"_immutability"},
     {"inprocess", "postgres", "redis", "_embedding", "_fallback", "_reranking"},

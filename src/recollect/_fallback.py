@@ -17,19 +17,19 @@ import inspect
 import logging
 from collections.abc import AsyncGenerator, Awaitable, Callable, Hashable, Sequence
 from contextlib import asynccontextmanager, suppress
-from dataclasses import dataclass, field, replace
-from datetime import datetime
-from typing import Any, TypeVar, cast
+from dataclasses import replace
+from typing import TypeVar, cast
 
 import anyio
 from anyio.lowlevel import checkpoint_if_cancelled
 
 from ._circuit import Circuit
 from ._clock import Clock, utc_now
+from ._standby import Line, Local
 from ._unsaved import Replica, calling, whole
 from ._workspace import CountAll, Edit, Look
 from .errors import Conflict, InvalidInput, NotFound, RecollectError, StoreUnavailable
-from .stores import Away, Emptied, Place, RemoteWorking, ReplyLost, Stamp, WorkingStore
+from .stores import Away, Emptied, Forgotten, Place, RemoteWorking, ReplyLost, Stamp, Wiped, WorkingStore
 from .stores.traits import traits_of
 from .types import BlockConflict, Health, Limits, Tenant, WorkingStatus
 
@@ -39,61 +39,12 @@ GRACE = 0.3
 """Seconds in which unsaved edits may still be saved when the memory closes."""
 
 AWAY = "Redis is away, and this process does not know what is asked for; try later"
+KEPT = "Redis is away, and still holds what is to be forgotten; try later"
 FULL = "Redis is away, and as much is unsaved as Limits.max_unsaved and max_unsaved_bytes allow; try later"
-
-SCOPES = 64
-"""Scopes of a tenant that are known while its server is away; those that were used least lately go."""
 
 OnConflict = Callable[[Place, BlockConflict], Awaitable[None] | None]
 
 logger = logging.getLogger("recollect")
-
-
-@dataclass(slots=True, eq=False)
-class Line:
-    """What is known of one server.
-
-    Attributes:
-        since: when it went away; None while it is there.
-    """
-
-    looks: Circuit = field(default_factory=Circuit)
-    edits: Circuit = field(default_factory=Circuit)
-    since: datetime | None = None
-
-
-@dataclass(slots=True, eq=False)
-class Local:
-    """What this process keeps of a tenant.
-
-    Attributes:
-        primary: what the server's store keeps.
-        unsaved: edits in the logs of all replicas; `weight` is their size in bytes.
-        lock: there while somebody sends the logs.
-    """
-
-    primary: Any
-    replicas: dict[Place, Replica] = field(default_factory=dict[Place, Replica])
-    line: Line | None = None
-    unsaved: int = 0
-    weight: int = 0
-    lock: anyio.Lock | None = None
-
-    def replica(self, place: Place) -> Replica:
-        if len(self.replicas) == 1 and place in self.replicas:
-            return self.replicas[place]
-        # The one that was used last comes last.
-        found = self.replicas.pop(place, None) or Replica(place)
-        self.replicas[place] = found
-        if len(self.replicas) > SCOPES:
-            self._drop_one()
-        return found
-
-    def _drop_one(self) -> None:
-        for place, replica in self.replicas.items():
-            if not replica.log:
-                del self.replicas[place]
-                return
 
 
 class FallbackWorking(WorkingStore):
@@ -161,13 +112,36 @@ class FallbackWorking(WorkingStore):
     async def _save(self, local: Local, line: Line) -> None:
         with suppress(RecollectError):  # whatever it is, what is lost by it is told
             try:
-                await self._reconcile(local, line)
+                await self._knowing(local, lambda: self._reconcile(local, line))
             except Emptied:
                 self._put_back(local)
                 await self._reconcile(local, line)
 
+    async def erase(self, local: Local, tenant: Tenant, session_id: str | None) -> Wiped:
+        await checkpoint_if_cancelled()
+        line = self._line(local, tenant)
+        try:
+            wiped = await self._through(
+                line, line.edits, lambda: self._primary.erase(local.primary, tenant, session_id)
+            )
+        except (Away, ReplyLost) as exc:
+            raise StoreUnavailable(KEPT) from exc
+        # Without an await: nobody sends what was forgotten, or learns it.
+        self._drop(local, lambda place: session_id in (None, place.session_id))
+        return wiped
+
+    async def left(self, local: Local, tenant: Tenant, session_id: str | None) -> Wiped:
+        await checkpoint_if_cancelled()
+        line = self._line(local, tenant)
+        return await self._through(
+            line, line.looks, lambda: self._primary.left(local.primary, tenant, session_id)
+        )
+
     async def look(self, local: Local, places: Sequence[Place], look: Look[T]) -> tuple[T, ...]:
         await checkpoint_if_cancelled()
+        return await self._knowing(local, lambda: self._look(local, places, look))
+
+    async def _look(self, local: Local, places: Sequence[Place], look: Look[T]) -> tuple[T, ...]:
         line = self._line(local, places[0].tenant)
         replicas = [local.replica(place) for place in places]
         try:
@@ -185,6 +159,17 @@ class FallbackWorking(WorkingStore):
 
     async def apply(self, local: Local, place: Place, edit: Edit[T], stamp: Stamp) -> T:
         await checkpoint_if_cancelled()
+        return await self._knowing(local, lambda: self._apply(local, place, edit, stamp))
+
+    async def _knowing(self, local: Local, call: Callable[[], Awaitable[T]]) -> T:
+        """Make a call that may be told what was forgotten, and again once that is."""
+        while True:
+            try:
+                return await call()
+            except Forgotten as exc:
+                self._drop(local, exc.covers)
+
+    async def _apply(self, local: Local, place: Place, edit: Edit[T], stamp: Stamp) -> T:
         line = self._line(local, place.tenant)
         replica = local.replica(place)
         made = replica.repeated(stamp)
@@ -264,7 +249,7 @@ class FallbackWorking(WorkingStore):
         except (Away, ReplyLost) as exc:
             self._went_away(line, circuit, given, writes_only=isinstance(exc, Away) and exc.writes_only)
             raise
-        except (Conflict, NotFound, InvalidInput, Emptied):
+        except (Conflict, NotFound, InvalidInput, Emptied, Forgotten):
             self._answered(line, circuit, given)
             raise
         except BaseException:
@@ -290,7 +275,7 @@ class FallbackWorking(WorkingStore):
         local.lock = local.lock or anyio.Lock(fast_acquire=True)
         async with local.lock:
             for replica in list(local.replicas.values()):
-                while replica.log:
+                while replica.log and local.holds(replica):
                     if line.edits.state == "open":  # somebody else found out while we waited
                         raise Away(AWAY)
                     await self._send_one(local, replica, conflicts)
@@ -303,11 +288,13 @@ class FallbackWorking(WorkingStore):
             try:
                 result = await self._primary.apply(local.primary, replica.place, edit, stamp)
             except (Conflict, NotFound, InvalidInput):
-                replica.refused()
+                if local.holds(replica):
+                    replica.refused()
             else:
-                replica.saved(result, self._clock())
-                if isinstance(result, BlockConflict):
-                    conflicts.append((replica.place, result))
+                if local.holds(replica):
+                    replica.saved(result, self._clock())
+                    if isinstance(result, BlockConflict):
+                        conflicts.append((replica.place, result))
         self._count(local)
 
     # The rest runs without an await.
@@ -327,7 +314,7 @@ class FallbackWorking(WorkingStore):
             OutcomeUnknown: the same, and it may have arrived.
         """
         sent = isinstance(exc, ReplyLost)
-        if not replica.space.knows(edit.needs):
+        if not replica.space.knows(edit.needs) or not local.holds(replica):
             raise exc
         if local.unsaved >= self._limits.max_unsaved or self._weight >= self._limits.max_unsaved_bytes:
             if sent:
@@ -353,6 +340,10 @@ class FallbackWorking(WorkingStore):
         )
         for replica in local.replicas.values():
             replica.put_back(self._clock(), self._now())
+        self._count(local)
+
+    def _drop(self, local: Local, covers: Callable[[Place], bool]) -> None:
+        local.drop(covers)
         self._count(local)
 
     def _count(self, local: Local) -> None:

@@ -11,7 +11,7 @@ from hypothesis import Phase, given, settings
 from recollect import Health, Tenant, WorkingStatus
 from recollect._workspace import Edit, Look
 from recollect.redis import RedisWorking, open_redis
-from recollect.stores import Away, Place, RemoteWorking, ReplyLost, Stamp
+from recollect.stores import Away, Place, RemoteWorking, ReplyLost, Stamp, Wiped
 from recollect.testing import Clock
 from recollect.testing._outages import Outage
 
@@ -57,6 +57,17 @@ class Cut(RemoteWorking):
             raise ReplyLost(stamp.id)
         return result
 
+    async def erase(self, local: object, tenant: Tenant, session_id: str | None) -> Wiped:
+        if self.outage in ("away", "read-only"):
+            raise Away("away", writes_only=self.outage == "read-only")
+        wiped = await self._redis.erase(local, tenant, session_id)  # type: ignore[arg-type]
+        if self.outage == "reply lost":
+            raise Away("away")
+        return wiped
+
+    async def left(self, local: object, tenant: Tenant, session_id: str | None) -> Wiped:
+        return await self._redis.left(local, tenant, session_id)  # type: ignore[arg-type]
+
     async def health(self) -> Health:
         return await self._redis.health()
 
@@ -74,7 +85,7 @@ class Switched:
 async def tell(url: str, live: Callable[[World, Steps], Awaitable[None]], steps: Steps) -> None:
     clock = Clock()
     async with open_redis(url, session_ttl=None, deadline=30.0, clock=clock) as redis:
-        place = Place(Tenant(f"test-{uuid4()}", "alice"))
+        place = Place(Tenant(f"test-{uuid4()}", "alice"), None, "s")
         await live(World(server=Switched(redis), place=place, clock=clock), steps)
 
 
@@ -84,6 +95,7 @@ STORIES = [
     (stories.live_blocks, stories.blocks),
     (stories.live_variables, stories.variables),
     (stories.live_task, stories.tasks),
+    (stories.live_forgets, stories.forgets),
 ]
 
 

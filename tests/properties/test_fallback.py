@@ -128,6 +128,15 @@ class World:
         (found,) = await client.look(client.local(), (self.place,), look)
         return found
 
+    async def forget(self, process: int, session_id: str | None) -> bool:
+        """Forget everything, or a session; return whether that was done."""
+        each = self.processes[process]
+        try:
+            await each.store.erase(each.local, self.place.tenant, session_id)
+        except StoreUnavailable:
+            return False
+        return True
+
 
 def story(*actions: st.SearchStrategy[tuple[str, Any]]) -> st.SearchStrategy[Steps]:
     world = st.one_of(
@@ -320,6 +329,87 @@ async def live_task(world: World, steps: Steps) -> None:
 @settings(max_examples=300)
 def test_the_latest_state_of_a_task_stays(steps: Steps) -> None:
     anyio.run(live_task, World(), steps)
+
+
+forgets = story(
+    action("append", st.sampled_from(NAMES)),
+    action("set", st.sampled_from(NAMES)),
+    action("note"),
+    action("list"),
+    action("entries"),
+    action("forget", st.sampled_from(["everything", "session", "another session"])),
+)
+
+
+async def live_forgets(world: World, steps: Steps) -> None:
+    before: set[str] = set()
+    sessions = {"everything": None, "session": world.place.session_id, "another session": "other"}
+    for process, what, value in steps:
+        await turn(world, process, what, value)
+        text = world.text(process)
+        match what:
+            case "append":
+                await world.make(process, AppendBlock(value, text, 10**6, BIG), text)
+            case "set":
+                await world.make(process, SetBlock(value, text, None, BIG), text)
+            case "note":
+                await world.make(process, AppendNote(text, BIG), text)
+            case "forget" if await world.forget(process, sessions[value]) and value != "another session":
+                before = {*world.sure, *world.unsure}
+            case "list" | "entries":
+                await world.ask(process, ListBlocks() if what == "list" else ListNotes(None))
+            case _:
+                pass
+    await world.heal()
+    kept = await kept_texts(world) + "".join(note.text for note in await world.truth(ListNotes(None)))
+    assert not [text for text in before if text in kept], (before, kept)
+    for i in range(PROCESSES):
+        shown = "".join(block.text for block in await world.ask(i, ListBlocks()))
+        assert not [text for text in before if text in shown], (before, shown)
+
+
+@given(steps=forgets)
+@settings(max_examples=400)
+@example(
+    [
+        (1, "set", "plan"), (1, "outage", "away"), (1, "append", "plan"), (0, "forget", "everything"),
+        (1, "append", "plan"), (1, "outage", None), (1, "wait", 30.0), (1, "list", None),
+    ]
+)  # fmt: skip
+@example([(1, "outage", "away"), (1, "set", "plan"), (0, "forget", "session"), (1, "append", "plan")])
+@example(
+    [
+        (0, "set", "plan"), (0, "outage", "away"), (0, "append", "plan"), (0, "outage", None),
+        (0, "wait", 30.0), (0, "forget", "session"), (0, "list", None),
+    ]
+)  # fmt: skip
+@example([(1, "outage", "read-only"), (1, "set", "plan"), (0, "forget", "session"), (1, "entries", None)])
+def test_nothing_that_was_said_before_it_was_forgotten_is_there_afterwards(steps: Steps) -> None:
+    anyio.run(live_forgets, World(place=Place(PLACE.tenant, "agent", "s")), steps)
+
+
+async def test_forgetting_while_the_server_is_away_is_refused_and_forgets_nothing() -> None:
+    world = World()
+    await world.make(0, SetBlock("persona", "terse", None, BIG))
+    world.processes[0].client.outage = "away"
+    assert not await world.forget(0, None)
+    assert (await world.ask(0, GetBlock("persona"))).text == "terse"
+    world.processes[0].client.outage = None
+    world.pass_time(60)
+    assert await world.forget(0, None)
+    assert await world.ask(0, ListBlocks()) == ()
+
+
+async def test_another_session_that_is_forgotten_costs_nobody_what_is_unsaved() -> None:
+    world = World(place=Place(PLACE.tenant, None, "s"))
+    await world.make(1, SetBlock("plan", "one", None, BIG))
+    world.processes[1].client.outage = "away"
+    await world.make(1, AppendBlock("plan", " two", 10**6, BIG))
+    await world.make(1, AppendNote("kept", BIG))
+    assert await world.forget(0, "other")
+    await world.heal()
+    assert [block.text for block in await world.truth(ListBlocks())] == ["one two"]
+    assert [note.text for note in await world.truth(ListNotes(None))] == ["kept"]
 
 
 async def test_what_was_never_seen_is_unavailable_and_not_empty() -> None:

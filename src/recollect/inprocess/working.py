@@ -9,8 +9,8 @@ from .._clock import Clock, utc_now
 from .._workspace import Edit, Look, Workspace
 from ..errors import IdempotencyConflict
 from ..stores.traits import Traits
-from ..stores.working import Place, Stamp, WorkingStore
-from ..types import Health, WorkingStatus
+from ..stores.working import Place, Stamp, Wiped, WorkingStore
+from ..types import Health, Tenant, WorkingStatus
 
 T = TypeVar("T")
 
@@ -87,6 +87,19 @@ class InProcessWorking(WorkingStore):
                 del scope.done[next(iter(scope.done))]
         return result
 
+    async def erase(self, local: Desk, tenant: Tenant, session_id: str | None) -> Wiped:
+        wiped = await self.left(local, tenant, session_id)
+        for name in _names(local, session_id):
+            del local.scopes[name]
+        return wiped
+
+    async def left(self, local: Desk, tenant: Tenant, session_id: str | None) -> Wiped:
+        await checkpoint()
+        now = self._clock()
+        spaces = [(name, local.scopes[name]) for name in _names(local, session_id)]
+        held = [_held(scope.space, now) for name, scope in spaces if not self._is_over(name, scope, now)]
+        return sum(held, Wiped())
+
     async def health(self) -> Health:
         await checkpoint()
         return Health(ok=True, source="local", latency=0.0)
@@ -117,3 +130,18 @@ class InProcessWorking(WorkingStore):
 
     def _is_over(self, name: Name, scope: _Scope, now: datetime) -> bool:
         return self._idle is not None and name[1] is not None and now - scope.used_at >= self._idle
+
+
+def _names(desk: Desk, session_id: str | None) -> list[Name]:
+    return [name for name in desk.scopes if session_id in (None, name[1])]
+
+
+def _held(space: Workspace, now: datetime) -> Wiped:
+    return Wiped(
+        blocks=len(space.blocks),
+        variables=len(space.sweep(now)),
+        notes=len(space.notes),
+        checkpoints=len(space.checkpoints),
+        tasks=int(space.task is not None),
+        conflicts=len(space.conflicts),
+    )

@@ -1,6 +1,8 @@
 """The names of all keys.
 
-    prefix:{tenant}                     hash: e = epoch, s<scope> = created at, for each scope
+    prefix:{tenant}                     hash: e = epoch, s<scope> = created at, for each scope;
+                                        g = what was forgotten, the last times: "number instant what",
+                                        separated by ";", where what is "*" or a digest of a session
     prefix:{tenant}:s:<scope>:b         root of a scope; lua/common.lua says what else belongs to it
     prefix:{tenant}:s:<scope>:o:<id>    what the edit with this id returned, for an hour
 

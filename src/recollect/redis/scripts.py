@@ -26,6 +26,11 @@ def edit(*names: str) -> Script:
     return _script("common", "edit", *names)
 
 
+def plain(name: str) -> Script:
+    """Return a script that is neither."""
+    return _script("common", name)
+
+
 def _script(*names: str) -> Script:
     folder = files("recollect.redis") / "lua"
     return Script("\n".join((folder / f"{name}.lua").read_text("utf-8") for name in names).encode())

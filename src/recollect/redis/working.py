@@ -1,3 +1,4 @@
+import time
 from collections.abc import Hashable, Sequence
 from dataclasses import dataclass
 from time import perf_counter
@@ -9,7 +10,7 @@ from .._clock import Clock, aware
 from .._ids import uuid7
 from .._workspace import Edit, Look
 from ..errors import ConfigurationError, IdempotencyConflict, Overloaded, RecollectError
-from ..stores import Away, Emptied, Place, RemoteWorking, ReplyLost, Stamp
+from ..stores import Away, Emptied, Forgotten, Place, RemoteWorking, ReplyLost, Stamp, Wiped
 from ..stores.traits import Traits
 from ..types import Health, Tenant, WorkingStatus
 from . import blocks, checkpoints, conflicts, notes, task, variables
@@ -17,6 +18,7 @@ from ._errors import Broken
 from .calls import Edits, Questions
 from .connections import Server
 from .encoding import micros, number, unpacked
+from .forgetting import ERASE, FORGOTTEN, is_later, news, suffix
 from .keys import Keys, scope_name
 from .scripts import Script
 
@@ -29,6 +31,8 @@ EDITS: Edits = {edit: making for kind in _KINDS for edit, making in kind.EDITS.i
 OK, EMPTIED, TAKEN = 0, 1, 2
 """What a script replies first; above that, why it refused an edit."""
 
+FORGOTTEN_MEANWHILE = "something of this user was forgotten while this call was under way; call again"
+
 
 @dataclass(slots=True, eq=False)
 class Known:
@@ -36,9 +40,11 @@ class Known:
 
     Attributes:
         epoch: of what the server holds of the tenant, when it was last asked; b"" if there was nothing.
+        since: when this process began to know anything, microseconds by a clock of its own.
     """
 
     epoch: bytes = b""
+    since: int = 0
 
 
 class RedisWorking(RemoteWorking):
@@ -60,7 +66,7 @@ class RedisWorking(RemoteWorking):
         self._clock = None if clock is None else aware(clock)
 
     def local(self) -> Known:
-        return Known()
+        return Known(since=self._here())
 
     def unsaved(self, local: Known) -> int:  # noqa: ARG002
         return 0
@@ -75,13 +81,16 @@ class RedisWorking(RemoteWorking):
         asking = QUESTIONS[type(look)]
         key = self._keys.tenant(places[0].tenant)
         sessions = b"".join(b"0" if place.session_id is None else b"1" for place in places)
-        epoch = local.epoch
-        reply = await self._answer(
-            asking.script,
-            (key, *map(self._keys.root, places)),
-            (epoch, self._now(0), self._session_ttl, sessions, *asking.arguments(look)),
-        )
-        _, end = self._learnt(local, epoch, reply)
+        while True:
+            epoch = local.epoch
+            reply = await self._answer(
+                asking.script,
+                (key, *map(self._keys.root, places)),
+                (epoch, self._now(0), self._session_ttl, sessions, *asking.arguments(look)),
+            )
+            status, end = await self._learnt(local, key, epoch, reply)
+            if status != EMPTIED:
+                break
         found: list[T] = []
         for _ in places:
             values, end = unpacked(reply, end)
@@ -91,23 +100,29 @@ class RedisWorking(RemoteWorking):
     async def apply(self, local: Known, place: Place, edit: Edit[T], stamp: Stamp) -> T:
         making = EDITS[type(edit)]
         age = round(stamp.age * 1_000_000)
-        epoch = local.epoch
-        reply = await self._answer(
-            making.script,
-            (self._keys.tenant(place.tenant), self._keys.operation(place, stamp.id), self._keys.root(place)),
-            (
-                epoch,
-                b"" if epoch else uuid7().encode(),
-                self._now(age),
-                number(age),
-                b"" if place.session_id is None else self._session_ttl,
-                stamp.digest.encode(),
-                scope_name(place.agent_id, place.session_id),
-                *making.arguments(edit),
-            ),
-            id=stamp.id,
-        )
-        status, end = self._learnt(local, epoch, reply)
+        key = self._keys.tenant(place.tenant)
+        while True:
+            epoch = local.epoch
+            reply = await self._answer(
+                making.script,
+                (key, self._keys.operation(place, stamp.id), self._keys.root(place)),
+                (
+                    epoch,
+                    b"" if epoch else uuid7().encode(),
+                    self._now(age),
+                    number(age),
+                    b"" if place.session_id is None else self._session_ttl,
+                    stamp.digest.encode(),
+                    scope_name(place.agent_id, place.session_id),
+                    *making.arguments(edit),
+                ),
+                id=stamp.id,
+            )
+            status, end = await self._learnt(local, key, epoch, reply)
+            if status != EMPTIED:
+                break
+            if age:  # whoever kept it has to look whether it is to be made at all
+                raise Forgotten(FORGOTTEN_MEANWHILE)
         if status == TAKEN:
             raise IdempotencyConflict(stamp.id)
         result, _ = unpacked(reply, end)
@@ -116,6 +131,31 @@ class RedisWorking(RemoteWorking):
                 raise AssertionError(status)
             raise making.refusal(edit, status, result)
         return cast("T", making.read(edit, result))
+
+    async def erase(self, local: Known, tenant: Tenant, session_id: str | None) -> Wiped:
+        known = local.epoch
+        wiped, before, epoch = await self._erase(b"1", tenant, session_id)
+        # Who was behind stays behind, and hears of all there is when he asks next.
+        if local.epoch == known and before == known:
+            local.epoch = epoch
+        return wiped
+
+    async def left(self, local: Known, tenant: Tenant, session_id: str | None) -> Wiped:  # noqa: ARG002
+        wiped, _, _ = await self._erase(b"0", tenant, session_id)
+        return wiped
+
+    async def _erase(
+        self, drops: bytes, tenant: Tenant, session_id: str | None
+    ) -> tuple[Wiped, bytes, bytes]:
+        """Return what there was, and the epochs before and after."""
+        reply = await self._answer(
+            ERASE,
+            (self._keys.tenant(tenant),),
+            (drops, self._now(0), self._session_ttl, suffix(session_id), uuid7().encode()),
+        )
+        end = reply.index(b"\n")
+        (*counts, before), _ = unpacked(reply, end + 1)
+        return Wiped(*map(int, counts)), before, reply[2:end]
 
     async def health(self) -> Health:
         started = perf_counter()  # an event loop may only count milliseconds
@@ -130,18 +170,42 @@ class RedisWorking(RemoteWorking):
     def _now(self, age: int) -> bytes:
         return b"" if self._clock is None else number(micros(self._clock()) - age)
 
-    def _learnt(self, local: Known, epoch: bytes, reply: bytes) -> tuple[int, int]:
-        """Note the epoch that a reply tells of; return its status, and where the rest of it begins."""
+    def _here(self) -> int:
+        """Return the time by the clock that `Known.since` is told by."""
+        return time.monotonic_ns() // 1_000 if self._clock is None else micros(self._clock())
+
+    async def _learnt(self, local: Known, key: bytes, epoch: bytes, reply: bytes) -> tuple[int, int]:
+        """Note the epoch that a reply tells of; return its status, and where the rest of it begins.
+
+        The status is `EMPTIED` if the call has to be made again: something was forgotten, but nothing that
+        this process knows.
+        """
         end = reply.index(b"\n")
         status, there = int(reply[:1]), reply[2:end]
         if status != EMPTIED:
             local.epoch = there or local.epoch
-            return status, end + 1
-        if local.epoch != epoch:
+        elif is_later(there, epoch):
+            await self._catch_up(local, key)
+        elif local.epoch != epoch:
             # Somebody else has been told meanwhile, and what he knew has been dealt with.
             raise Emptied("Redis began anew while this call was under way; call again")
-        local.epoch = there
-        raise Emptied("Redis has lost what it held of this user, and begins anew; call again")
+        else:
+            local.epoch = there
+            raise Emptied("Redis has lost what it held of this user, and begins anew; call again")
+        return status, end + 1
+
+    async def _catch_up(self, local: Known, key: bytes) -> None:
+        """Learn what was forgotten; that nobody else has been told meanwhile is seen without an await."""
+        reply = await self._answer(FORGOTTEN, (key,), (self._now(0),))
+        end = reply.index(b"\n")
+        epoch, ((listed, now), _) = reply[2:end], unpacked(reply, end + 1)
+        known, since = local.epoch, int(now) - (self._here() - local.since)
+        if not is_later(epoch, known):
+            return  # or it was lost: the call that is made again finds out
+        found = news(epoch, listed, known=known, is_older=lambda at: since <= at)
+        local.epoch = epoch
+        if found:
+            raise Forgotten(FORGOTTEN_MEANWHILE, found.covers)
 
     async def _answer(
         self, script: Script, keys: Sequence[bytes], arguments: Sequence[bytes], *, id: str | None = None

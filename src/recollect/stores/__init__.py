@@ -16,7 +16,7 @@ from .episodes import Candidates, EpisodeStore, Filters, NewEpisode, Query, Writ
 from .erasure import Erased, Erasure
 from .facts import FactStore
 from .plugs import Embedder, Extractor, Reranker, TextKind
-from .working import Away, Emptied, Place, RemoteWorking, ReplyLost, Stamp, WorkingStore
+from .working import Away, Emptied, Forgotten, Place, RemoteWorking, ReplyLost, Stamp, Wiped, WorkingStore
 
 if TYPE_CHECKING:
     from .vectors import Booleans as Booleans
@@ -38,6 +38,7 @@ __all__ = (
     "Extractor",
     "FactStore",
     "Filters",
+    "Forgotten",
     "NewEpisode",
     "Place",
     "Query",
@@ -46,6 +47,7 @@ __all__ = (
     "Reranker",
     "Stamp",
     "TextKind",
+    "Wiped",
     "WorkingStore",
     "Write",
 )

@@ -1,7 +1,7 @@
 """What a store of working memory must provide."""
 
-from collections.abc import Hashable, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Hashable, Sequence
+from dataclasses import astuple, dataclass
 from typing import Any, Protocol, TypeVar
 
 from .._workspace import Edit, Look
@@ -18,6 +18,24 @@ class Place:
     tenant: Tenant
     agent_id: str | None = None
     session_id: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Wiped:
+    """How much of each kind was in the scopes that were erased."""
+
+    blocks: int = 0
+    variables: int = 0
+    notes: int = 0
+    checkpoints: int = 0
+    tasks: int = 0
+    conflicts: int = 0
+
+    def __add__(self, other: "Wiped") -> "Wiped":
+        return Wiped(*map(sum, zip(astuple(self), astuple(other), strict=True)))
+
+    def __bool__(self) -> bool:
+        return any(astuple(self))
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,6 +77,27 @@ class ReplyLost(OutcomeUnknown):
 
 class Emptied(StoreUnavailable):
     """The server has lost what it held of this tenant, and begins anew: said once, to the first who asks."""
+
+
+class Forgotten(StoreUnavailable):
+    """Somebody has forgotten what this process may know: it was not asked, and has to drop that.
+
+    Said once of what is to be dropped. Whoever was under way at the same time is told of nothing.
+
+    Attributes:
+        covers: whether what is known of a scope is to be dropped.
+    """
+
+    def __init__(self, message: str, covers: Callable[[Place], bool] | None = None) -> None:
+        super().__init__(message)
+        self.covers = covers or _covers_nothing
+
+    def __reduce__(self) -> tuple[type, tuple[object, ...]]:
+        return type(self), self.args
+
+
+def _covers_nothing(_: Place) -> bool:
+    return False
 
 
 class WorkingStore(Protocol):
@@ -103,13 +142,33 @@ class WorkingStore(Protocol):
         """
         ...
 
+    async def erase(self, local: Any, tenant: Tenant, session_id: str | None) -> Wiped:
+        """Drop all scopes of a tenant, or all of one session, whatever their agent; return what was there.
+
+        Atomic, and repeating it finishes what is left. What this process knows of them goes as well, with
+        what is unsaved. What another process knows, or has not saved, it drops when it next reaches the
+        store: none of it comes back.
+
+        Raises:
+            StoreUnavailable: the store is away. What it holds is still there: forget it again.
+        """
+        ...
+
+    async def left(self, local: Any, tenant: Tenant, session_id: str | None) -> Wiped:
+        """Return what there is that `erase` would drop. Nothing is kept alive by that."""
+        ...
+
     async def health(self) -> Health:
         """Ask whether the server answers. Never raises for what may pass."""
         ...
 
 
 class RemoteWorking(WorkingStore, Protocol):
-    """A store on a server that may be away: then, and only then, it raises `Away`, `ReplyLost`, `Emptied`."""
+    """A store on a server that may be away: then, and only then, it raises `Away`, `ReplyLost`, `Emptied`.
+
+    `Forgotten` it raises for what others have erased. It may take several calls to one server, of which
+    the one that changes anything is atomic.
+    """
 
     def server(self, tenant: Tenant) -> Hashable:
         """Return the server that a tenant is on: those of another one can be used while this one is away."""

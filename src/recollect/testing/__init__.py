@@ -38,6 +38,7 @@ from ._tenancy import TENANCY_CHECKS
 from ._working_blocks import BLOCK_CHECKS
 from ._working_checkpoints import CHECKPOINT_CHECKS, CHECKPOINT_CLOCK_CHECKS
 from ._working_concurrency import WORKING_CONCURRENCY_CHECKS
+from ._working_erasing import WORKING_ERASING_CHECKS
 from ._working_keys import KEY_CHECKS
 from ._working_late import CONFLICT_CHECKS, LATE_CHECKS, REPETITION_CHECKS
 from ._working_material import WorkingCheck, WorkingClockCheck
@@ -76,6 +77,7 @@ WORKING_CHECKS: tuple[WorkingCheck, ...] = (
     *KEY_CHECKS,
     *WORKING_TENANCY_CHECKS,
     *WORKING_CONCURRENCY_CHECKS,
+    *WORKING_ERASING_CHECKS,
 )
 
 REMOTE_WORKING_CHECKS: tuple[WorkingCheck, ...] = (*REPETITION_CHECKS, *CONFLICT_CHECKS)

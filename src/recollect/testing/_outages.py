@@ -2,6 +2,7 @@
 
 from collections.abc import Hashable, Sequence
 from dataclasses import dataclass
+from datetime import datetime
 from typing import Any, Literal, TypeVar, cast
 
 from anyio.lowlevel import checkpoint
@@ -10,7 +11,7 @@ from .._clock import Clock, utc_now
 from .._workspace import Edit, Look
 from ..errors import IdempotencyConflict
 from ..inprocess import Desk, InProcessWorking
-from ..stores import Away, Emptied, Place, RemoteWorking, ReplyLost, Stamp
+from ..stores import Away, Emptied, Forgotten, Place, RemoteWorking, ReplyLost, Stamp, Wiped
 from ..types import Health, Tenant, WorkingStatus
 
 T = TypeVar("T")
@@ -20,9 +21,11 @@ Outage = Literal["away", "read-only", "reply lost"]
 
 @dataclass(slots=True, eq=False)
 class _Seen:
-    """What a client knows of a tenant."""
+    """What a client knows of a tenant, and since when."""
 
     epoch: int | None = None
+    forgotten: int | None = None
+    since: datetime | None = None
 
 
 class SwitchedServer:
@@ -37,12 +40,15 @@ class SwitchedServer:
         self.store = InProcessWorking(clock=clock)
         self.desks: dict[Tenant, Desk] = {}
         self.done: dict[tuple[Tenant, str], tuple[str, Any]] = {}
+        self.forgotten: dict[Tenant, list[tuple[datetime, str | None]]] = {}
+        self.clock = clock
 
     def empty(self) -> None:
         """Lose everything, as a server does that comes back without its files."""
         self.epoch += 1
         self.desks.clear()
         self.done.clear()
+        self.forgotten.clear()
 
     def connect(self) -> "SwitchedWorking":
         """Return a client of its own: one process."""
@@ -63,7 +69,7 @@ class SwitchedWorking(RemoteWorking):
         self.calls = 0
 
     def local(self) -> _Seen:
-        return _Seen()
+        return _Seen(since=self._server.clock())
 
     def unsaved(self, local: _Seen) -> int:
         return 0
@@ -99,12 +105,45 @@ class SwitchedWorking(RemoteWorking):
             raise ReplyLost(stamp.id)
         return cast("T", result)
 
+    async def erase(self, local: _Seen, tenant: Tenant, session_id: str | None) -> Wiped:
+        await checkpoint()
+        self.calls += 1
+        if self.outage in ("away", "read-only"):
+            raise Away("away", writes_only=self.outage == "read-only")
+        server = self._server
+        wiped = await server.store.erase(server.desks.setdefault(tenant, Desk()), tenant, session_id)
+        listed = server.forgotten.setdefault(tenant, [])
+        listed.append((server.clock(), session_id))
+        if local.epoch == server.epoch and local.forgotten == len(listed) - 1:
+            local.forgotten = len(listed)  # who is behind stays behind
+        if self.outage == "reply lost":
+            raise Away("away")
+        return wiped
+
+    async def left(self, local: _Seen, tenant: Tenant, session_id: str | None) -> Wiped:
+        await checkpoint()
+        self.calls += 1
+        if self.outage == "away":
+            raise Away("away")
+        return await self._server.store.left(
+            self._server.desks.setdefault(tenant, Desk()), tenant, session_id
+        )
+
     async def health(self) -> Health:
         await checkpoint()
         return Health(ok=self.outage is None, source="redis", latency=None, error=self.outage)
 
     def _desk(self, seen: _Seen, tenant: Tenant) -> Desk:
         known, seen.epoch = seen.epoch, self._server.epoch
+        listed = self._server.forgotten.get(tenant, [])
         if known not in (None, self._server.epoch):
+            seen.forgotten = len(listed)
             raise Emptied("emptied")
+        missed = listed[seen.forgotten or 0 :]
+        if seen.forgotten is None:
+            missed = [each for each in missed if seen.since is None or seen.since <= each[0]]
+        seen.forgotten = len(listed)
+        if missed:
+            sessions = {session for _, session in missed}
+            raise Forgotten("forgotten", lambda place: None in sessions or place.session_id in sessions)
         return self._server.desks.setdefault(tenant, Desk())

@@ -13,13 +13,14 @@
 --   c:<number>:b, v, t, n  copies of the keys of those names
 --   x  hash of conflicts: h = highest number; per id m<id> = "number at base", b<id> = name of the block,
 --      t<id> = our text, if we had any
+--   o  list of the keys of operations, among them all that are on record
 -- Instants are microseconds since 1970.
 
 local call = redis.call
 
 local OK, EMPTIED, TAKEN, CHANGED, MISSING, FULL, TOO_LONG = 0, 1, 2, 3, 4, 5, 6
 
-local SCOPE = {'b', 'v', 't', 'n', 'c', 'x'}
+local SCOPE = {'b', 'v', 't', 'n', 'c', 'x', 'o'}
 local COPIED = {'b', 'v', 't', 'n'}
 
 local function part(root, name)
@@ -58,6 +59,14 @@ end
 -- The first line of a reply: what became of it, and the epoch of the tenant.
 local function opening(status, epoch)
   return {status .. ' ' .. (epoch or '') .. '\n'}
+end
+
+-- Whether the caller knows another epoch than that of the tenant, or does not know that something was forgotten.
+local function is_behind(known, epoch)
+  if known == '' then
+    return epoch and epoch:find('.', 1, true) ~= nil
+  end
+  return known ~= epoch
 end
 
 -- HMGET of any number of fields: Lua cannot unpack more than some thousands.

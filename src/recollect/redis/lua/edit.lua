@@ -5,8 +5,8 @@
 -- '0' for ever, '' if it is not a session; the digest of the edit; the name of the scope; the edit's own.
 --
 -- An edit reads all it needs first, so that a key of a wrong type is noticed before anything is written, and says
--- what it returns, and how it writes. Then the operation is recorded: that is the first write, which is refused if
--- there is no memory, and then nothing has changed. What follows cannot fail.
+-- what it returns, and how it writes. Then the operation is listed, and recorded: that is the first write, which is
+-- refused if there is no memory, and then nothing has changed. What follows cannot fail.
 
 local OPERATION_TTL = 3600000
 
@@ -82,11 +82,24 @@ local function repeated(made, again)
   return opening(OK, epoch)[1] .. result
 end
 
+-- Have the operation found when its scope is forgotten. Once in a while those go whose record has gone.
+local function list_operation()
+  local operations = part(root, 'o')
+  if call('RPUSH', operations, KEYS[2]) % 64 == 0 then
+    for _, key in ipairs(call('LRANGE', operations, 0, 127)) do
+      if key == KEYS[2] or call('EXISTS', key) == 1 then
+        break
+      end
+      call('LPOP', operations)
+    end
+  end
+end
+
 -- Make an edit, unless it was made before.
 -- `make` returns the result and what writes it; or false, why it refuses, and some detail.
 -- `again` returns the result of an edit that is repeated, if there is one that is not on record.
 local function edit(make, again)
-  if ARGV[1] ~= '' and ARGV[1] ~= epoch then
+  if is_behind(ARGV[1], epoch) then
     return opening(EMPTIED, epoch)[1]
   end
   local result, write, detail = make()
@@ -100,6 +113,7 @@ local function edit(make, again)
   end
   -- Of a block, all but the text is recorded: {version, order, updated_at}.
   local record = table.concat(add({ARGV[6], '\n'}, again and {unpack(result, 1, 3)} or result))
+  list_operation()
   if not call('SET', KEYS[2], record, 'PX', OPERATION_TTL, 'NX') then
     return repeated(call('GET', KEYS[2]), again)
   end

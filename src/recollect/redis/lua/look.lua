@@ -36,7 +36,7 @@ end
 
 local function look(answer)
   local epoch = call('HGET', KEYS[1], 'e')
-  if ARGV[1] ~= '' and ARGV[1] ~= epoch then
+  if is_behind(ARGV[1], epoch) then
     return opening(EMPTIED, epoch)[1]
   end
   local reply = opening(OK, epoch)
