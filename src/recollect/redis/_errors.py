@@ -72,11 +72,13 @@ class Broken(Exception):
 
     Attributes:
         sent: what was asked may have arrived.
+        silent: nothing came in time; to ask again would take as long.
     """
 
-    def __init__(self, *, sent: bool) -> None:
+    def __init__(self, *, sent: bool, silent: bool = False) -> None:
         super().__init__()
         self.sent = sent
+        self.silent = silent
 
 
 def answered(exc: BaseException) -> RecollectError | None:

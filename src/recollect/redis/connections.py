@@ -179,7 +179,7 @@ class Attempt:
     ) -> None:
         self._gate.leave()
         if self._scope.__exit__(kind, exc, traceback):
-            raise _overloaded() if self.waits_for_others else Broken(sent=self.sent)
+            raise _overloaded() if self.waits_for_others else Broken(sent=self.sent, silent=True)
         if not isinstance(exc, FAILURES) or isinstance(exc, driver.NoScriptError):
             return
         if _is_full(exc):

@@ -124,6 +124,7 @@ def _options() -> dict[str, Any]:
     return {
         "retry": Retry(NoBackoff(), 0),
         "protocol": 3,
+        "driver_info": None,  # or it looks up its own version on the disk for each connection
         "maint_notifications_config": MaintNotificationsConfig(enabled=False),
     }
 
