@@ -50,6 +50,10 @@ EXAMPLES: dict[str, dict[str, Any]] = {
     "messages": {"session_id": "s", "limit": 0},
     "context": {"query": "q", "token_budget": 10, "format": "markdown"},
     "consolidate": {"limit": 5},
+    "forget": {
+        "everything": False, "session_id": "s", "episode_ids": ("e",), "fact_ids": ("f",), "before": NOON,
+        "verify": True,
+    },
     "blocks.list": {"inherit": True},
     "blocks.get": {"name": "n", "inherit": False},
     "blocks.set": {"name": "n", "text": "t", "if_version": 0, "key": "k"},
@@ -202,8 +206,15 @@ def test_an_operation_cannot_be_changed() -> None:
 
 
 def test_where_a_method_takes_a_value_or_its_id_the_operation_has_the_id() -> None:
-    with pytest.raises(InvalidInput, match="source"):
-        ops.make("facts.add", subject="s", predicate="p", object=1, source={"id": "e"})
+    episode = Episode(
+        id="e", user_id="alice", session_id=None, agent_id=None, seq=1, input="a", output="b",
+        occurred_at=NOON, recorded_at=NOON, metadata={}, transcript=None, embedding_state="none",
+    )  # fmt: skip
+    for source in (episode, episode.model_dump()):
+        with pytest.raises(InvalidInput, match="source"):
+            ops.make("facts.add", subject="s", predicate="p", object=1, source=source)
+    (tool,) = ops.tool_schemas("mcp", include=["facts.why"])
+    assert tool["inputSchema"]["properties"]["fact"]["type"] == "string"
 
 
 # What is done.
@@ -251,6 +262,7 @@ STORY: list[tuple[str, dict[str, Any]]] = [
     ("recall_facts", {"query": "tea"}),
     ("profile", {}),
     ("context", {"query": "tea"}),
+    ("forget", {"session_id": "s", "verify": True}),
 ]  # fmt: skip
 
 
@@ -401,6 +413,9 @@ async def test_what_is_malformed_is_not_quoted(memory: Memory) -> None:
         failure = await alice.dispatch(op)
         assert isinstance(failure, ops.Failure)
         assert canary not in repr(failure)
+    with pytest.raises(InvalidInput) as refused:
+        ops.make("recall", query="q", mode=canary)
+    assert refused.value.__suppress_context__
     for call in (lambda: ops.make(canary), lambda: ops.from_tool_call(canary, {})):
         with pytest.raises(UnsupportedOperation) as caught:
             call()
@@ -537,6 +552,9 @@ def test_a_tool_says_what_its_method_says_of_its_arguments() -> None:
         {"type": "string", "format": "date-time"}, {"type": "string", "enum": ["forever"]},
     ]  # fmt: skip
     assert properties["actor"]["description"] == "who says so, an id"
+    (tool,) = ops.tool_schemas("mcp", include=["recall"])
+    for name in ("session_id", "agent_id"):
+        assert tool["inputSchema"]["properties"][name]["description"] == "only of these."
 
 
 def test_a_call_of_a_tool_is_an_operation_and_cannot_be_another_one() -> None:

@@ -238,7 +238,7 @@ def _checked(name: str, value: Any, where: str) -> Any:
         value = _reader(name).validate_python(value)
     except ValidationError as exc:
         # Not chained: the value is in it.
-        said = "; ".join(each["msg"] for each in exc.errors(include_input=False, include_context=False))
+        said = "; ".join(each["msg"] for each in exc.errors())
         msg = f"{where}: {said}"
         raise ConfigurationError(msg) from None
     if inner:

@@ -114,7 +114,7 @@ def _record(cls: type) -> Any:
         return {each.name: getattr(value, each.name) for each in fields(cls)}
 
     def put_together(value: BaseModel) -> Any:
-        return cls(**{name: getattr(value, name) for name in value.model_fields_set})
+        return cls(**dict(value))
 
     return _annotated[
         model, AfterValidator(put_together), BeforeValidator(taken_apart), PlainSerializer(taken_apart)

@@ -46,8 +46,6 @@ def _sections(docstring: str) -> dict[str, list[str]]:
         heading = _HEADING.fullmatch(line)
         if heading is not None:
             name = heading[1]
-        elif line and name and not line.startswith(" "):
-            name = ""
         sections.setdefault(name, []).append("" if heading else line)
     return sections
 

@@ -39,8 +39,6 @@ def _plain(schema: Mapping[str, Any], definitions: Mapping[str, Schema]) -> Sche
         silent = "default" in schema and schema["default"] is None
         parts = [_plain(part, definitions) for part in made.pop("anyOf")]
         made = {**_one_of([part for part in parts if not (silent and part == _NULL)]), **made}
-    if "const" in made:
-        made["enum"] = [made.pop("const")]
     return made
 
 
