@@ -174,6 +174,10 @@ class Embedding:
 
     # The rest runs without an await.
 
+    def forget(self) -> None:
+        """Drop all results that are kept: nobody knows whose they are."""
+        self._cache.clear()
+
     def _keep(self, key: bytes, vector: "Vector") -> None:
         self._cache[key] = vector
         self._cache.move_to_end(key)

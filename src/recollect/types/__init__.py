@@ -15,6 +15,7 @@ from .facts import (
     Span,
     Transaction,
 )
+from .governing import Receipt
 from .memory import (
     EmbeddingState,
     Episode,
@@ -77,6 +78,7 @@ __all__ = (
     "Profile",
     "Provenance",
     "RecallWeights",
+    "Receipt",
     "Recollection",
     "Role",
     "Session",

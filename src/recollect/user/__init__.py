@@ -3,13 +3,14 @@
 from .consolidating import Consolidating
 from .describing import Describing
 from .dispatching import Dispatching
+from .governing import Governing
 from .recalling import Recalling
 from .remembering import Remembering
 
 __all__ = ("UserMemory",)
 
 
-class UserMemory(Remembering, Recalling, Describing, Consolidating, Dispatching):
+class UserMemory(Remembering, Recalling, Describing, Consolidating, Governing, Dispatching):
     """A light handle on one tenant, what agents hold. Made by `Memory.user`.
 
     Every call leases the tenant for its own duration. `async with alice:` leases it for longer,

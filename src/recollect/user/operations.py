@@ -8,6 +8,7 @@ from ..facts import Facts
 from ..working import Blocks, Checkpoints, Scratchpad, Task, Variables, Working
 from .consolidating import Consolidating
 from .describing import Describing
+from .governing import Governing
 from .recalling import Recalling
 from .remembering import Remembering
 
@@ -19,6 +20,7 @@ METHODS: dict[str, Any] = {
     "messages": Recalling.messages,
     "context": Describing.context,
     "profile": Describing.profile,
+    "forget": Governing.forget,
     "consolidate": Consolidating.consolidate,
     "blocks.list": Blocks.list,
     "blocks.get": Blocks.get,
