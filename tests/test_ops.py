@@ -343,6 +343,13 @@ async def test_what_may_work_later_comes_back_as_a_failure_with_the_key_to_repea
         assert (failure.kind, failure.key, failure.message) == ("TryLater", key, str(error))
 
 
+async def test_an_outage_comes_back_as_a_failure(redis_server: object) -> None:
+    async with open_memory(redis="redis://127.0.0.1:1/0") as memory:
+        failure = await memory.user("alice").dispatch({"op": "blocks.get", "name": "b"})
+    assert isinstance(failure, ops.Failure)
+    assert (failure.op, failure.kind, failure.error) == ("blocks.get", "TryLater", "StoreUnavailable")
+
+
 ADD = {"op": "facts.add", "subject": "s", "predicate": "p"}
 
 MALFORMED: list[tuple[Any, str, str | None]] = [

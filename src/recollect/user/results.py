@@ -2,6 +2,7 @@ from typing import Any, Literal, Self
 
 from pydantic import Field, ValidationInfo, field_validator
 
+from .. import errors
 from ..errors import (
     Conflict,
     HookError,
@@ -24,6 +25,9 @@ KINDS: dict[Kind, type[RecollectError]] = {
     "HookError": HookError,
 }
 """What comes back as a `Failure`; everything else is raised."""
+
+PUBLIC = frozenset(each for each in vars(errors).values() if isinstance(each, type))
+"""Stores raise classes of their own; what is told is the class that users know."""
 
 
 class Done(Value):
@@ -60,7 +64,7 @@ class Failure(Value):
             op=op,
             kind=next(kind for kind, each in KINDS.items() if isinstance(error, each)),
             message=str(error),
-            error=type(error).__name__,
+            error=next(each.__name__ for each in type(error).__mro__ if each in PUBLIC),
             field=error.field if isinstance(error, InvalidInput) else None,
             key=error.key if isinstance(error, OutcomeUnknown) else None,
         )
