@@ -47,7 +47,7 @@ FLOORS = (
     {"backends", "memory", "settings"},
     {"connect"},
     {"__init__"},
-    {"embedders", "ops", "testing"},
+    {"embedders", "extractors", "ops", "testing"},
     {"cli"},
 )
 """Modules and packages; those of one floor do not import each other."""
