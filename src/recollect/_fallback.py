@@ -27,7 +27,7 @@ from ._circuit import Circuit
 from ._clock import Clock, utc_now
 from ._standby import Line, Local
 from ._unsaved import Replica, calling, whole
-from ._workspace import CountAll, Edit, Look
+from ._workspace import CountAll, Edit, Look, Taking
 from .errors import Conflict, InvalidInput, NotFound, RecollectError, StoreUnavailable
 from .stores import Away, Emptied, Forgotten, Place, RemoteWorking, ReplyLost, Stamp, Wiped, WorkingStore
 from .stores.traits import traits_of
@@ -226,7 +226,7 @@ class FallbackWorking(WorkingStore):
         """Answer from a server that does not have the edits of the log yet."""
         if replica.space.knows(look.needs):
             return look.look(replica.space, self._clock())
-        if isinstance(look, CountAll) or replica.may_have_arrived(look.needs):
+        if isinstance(look, CountAll | Taking) or replica.may_have_arrived(look.needs):
             raise StoreUnavailable(AWAY)
         all_of_it = whole(look)
         with calling((replica,), all_of_it) as (call,):
@@ -369,8 +369,10 @@ class FallbackWorking(WorkingStore):
             logger.warning("Redis %s: working memory is served from this process", what)
 
     def _answered(self, line: Line, circuit: Circuit, given: int) -> None:
-        if circuit.succeeded(given) and circuit is line.edits:
-            line.looks.close()  # who takes writes answers looks
+        if circuit.succeeded(given):
+            # Who takes writes answers looks; and looks were away with everything else: edits may try again.
+            line.looks.close()
+            line.edits.close()
         if line.since is not None and line.looks.state == line.edits.state == "closed":
             line.since = None
             logger.warning("Redis is back: %d tenants have unsaved edits", len(self._owing))

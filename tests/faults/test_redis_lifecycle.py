@@ -239,3 +239,34 @@ async def test_nothing_remains_after_the_block(
         await until(lambda: _threads() <= threads, "a thread stayed behind")
         with control(server) as client:
             await until(lambda: len(client.client_list()) == 1, "a connection stayed behind")
+
+
+async def test_who_only_looks_notices_that_the_server_is_back(
+    server: RedisServer, namespace: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    async with opened(server, namespace) as memory:
+        alice = memory.user("alice")
+        await alice.blocks.set("persona", TEXT)
+        server.command("SAVE")
+        server.kill()
+        with pytest.raises(StoreUnavailable):
+            await alice.blocks.list()
+        server.restart()
+        with anyio.fail_after(HANGS):
+            await heal(alice)
+        assert await texts(alice) == [TEXT]
+    assert len(lines(caplog)) == 2
+
+
+async def test_question_that_cannot_be_answered_before_all_is_saved_is_no_outage_of_looks(
+    server: RedisServer, namespace: str
+) -> None:
+    await write_elsewhere(server, namespace, "bob")
+    async with opened(server, namespace) as memory:
+        alice = memory.user("alice")
+        with WRITES_ONLY["read-only replica"](server):
+            await alice.variables.set(KEY, TEXT)
+            with pytest.raises(StoreUnavailable):
+                await alice.working.stats()
+            assert alice.working.status.source == "redis"
+            assert await texts(memory.user("bob")) == ["plan of bob"]
