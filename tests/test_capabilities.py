@@ -57,6 +57,7 @@ async def test_in_process_nothing_is_durable_and_without_an_embedder_nothing_is_
         assert memory.capabilities() == Capabilities(
             archive="inprocess", working="inprocess", durable_episodes=False, durable_facts=False,
             durable_working=False, local_fallback=False, semantic_recall=False, reranked_recall=False,
+            extraction=False,
         )  # fmt: skip
     async with open_memory(embedder=HashEmbedder(), reranker=ranked) as memory:
         able = memory.capabilities()
