@@ -11,22 +11,14 @@ import anyio
 import pytest
 from typer.testing import CliRunner
 
-from recollect import (
-    Block,
-    BlockConflict,
-    Health,
-    Memory,
-    TaskState,
-    WorkingStats,
-    WorkingStatus,
-    open_memory,
-)
+from recollect import Block, BlockConflict, Memory, TaskState, WorkingStats, WorkingStatus, open_memory
 from recollect._workspace import SaveBlock
 from recollect.cli.app import app
 from recollect.cli.running import output
 from recollect.cli.working import Contents, Report, show_report, task_line
 from recollect.stores import Place, Stamp
 from recollect.testing import Clock
+from recollect.types import Health
 
 from .redis_servers import RedisServer
 from .test_cli import subprocess_of

@@ -8,12 +8,13 @@ import anyio
 import pytest
 from hypothesis import Phase, given, settings
 
-from recollect import Health, Tenant, WorkingStatus
+from recollect import Tenant, WorkingStatus
 from recollect._workspace import Edit, Look
 from recollect.redis import RedisWorking, open_redis
 from recollect.stores import Away, Place, RemoteWorking, ReplyLost, Stamp, Wiped
 from recollect.testing import Clock
 from recollect.testing._outages import Outage
+from recollect.types import Health
 
 from ..properties import test_fallback as stories
 from ..properties.test_fallback import Steps, World

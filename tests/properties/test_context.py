@@ -10,9 +10,9 @@ import pytest
 from hypothesis import assume, example, given
 from hypothesis import strategies as st
 
-from recollect import Block, ConfigurationError, Episode, Fact, Recollection, Signals
+from recollect import Block, ConfigurationError, Episode, Fact, Recollection
 from recollect._context import MARKDOWN, NOTE, XML, Format, _admitted, estimated_tokens, pack, stripped
-from recollect.types import Context
+from recollect.types import Context, Signals
 
 from .test_markup import CHARACTERS, ILLEGAL
 

@@ -23,12 +23,10 @@ from recollect import (
     FactDraft,
     FactHit,
     FactPath,
-    Health,
     HookError,
     InvalidInput,
     Limits,
     Memory,
-    MemoryStatistics,
     Message,
     Note,
     OutcomeUnknown,
@@ -40,7 +38,6 @@ from recollect import (
     Recollection,
     Session,
     Settings,
-    Signals,
     Span,
     TaskState,
     TenantMap,
@@ -50,7 +47,6 @@ from recollect import (
     VersionConflict,
     WorkingStats,
     WorkingStatus,
-    WorkingStore,
     backends,
     day,
     open_memory,
@@ -58,6 +54,7 @@ from recollect import (
 )
 from recollect.embedders import FunctionEmbedder
 from recollect.inprocess import InProcessWorking
+from recollect.stores import WorkingStore
 from recollect.testing import (
     WORKING_CHECKS,
     WORKING_CLOCK_CHECKS,
@@ -67,7 +64,7 @@ from recollect.testing import (
     HashEmbedder,
     WorkingCheck,
 )
-from recollect.types import Context
+from recollect.types import Context, Health, MemoryStatistics, Signals
 
 if TYPE_CHECKING:
     import asyncpg
