@@ -1,5 +1,7 @@
 """Values that cross the border of the package. All of them are immutable."""
 
+from .capabilities import Capabilities
+from .consolidation import ConsolidationReport
 from .context import Context, Omitted, Profile
 from .facts import (
     FOREVER,
@@ -51,8 +53,10 @@ __all__ = (
     "FOREVER",
     "Block",
     "BlockConflict",
+    "Capabilities",
     "Change",
     "Checkpoint",
+    "ConsolidationReport",
     "Context",
     "Diff",
     "EmbeddingState",
