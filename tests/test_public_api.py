@@ -142,7 +142,18 @@ def test_values_cannot_be_changed(value: object) -> None:
 
 
 @pytest.mark.parametrize(
-    "name", ["Block", "BlockConflict", "Checkpoint", "Episode", "Health", "Note", "WorkingStatus"]
+    "name",
+    [
+        "Block",
+        "BlockConflict",
+        "Capabilities",
+        "Checkpoint",
+        "Context",
+        "Episode",
+        "Note",
+        "Profile",
+        "WorkingStatus",
+    ],
 )
 def test_every_field_of_a_value_says_what_it_is(name: str) -> None:
     for field in getattr(recollect, name).model_fields.values():
