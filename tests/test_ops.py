@@ -31,6 +31,7 @@ from recollect import (
 )
 from recollect.inprocess import InProcessArchive, InProcessWorking
 from recollect.testing import Clock, HashEmbedder
+from recollect.types import Export, ExportHeader
 from recollect.user.operations import METHODS, NEEDS
 
 NOON = datetime(2026, 5, 1, 12, tzinfo=UTC)
@@ -38,6 +39,14 @@ FIELDS = {"metadata": {"n": 1.5, "none": None}, "occurred_at": NOON, "id": "e1",
 DRAFT = EpisodeDraft("a", "b", occurred_at=NOON, transcript=[1, {"x": None}])
 CLAIM = FactDraft("s", "p", {"a": None}, valid_from=NOON, valid_to=FOREVER, sources=("e",), staged=True)
 WHY: dict[str, Any] = {"actor": "bot", "reason": "said so", "key": "k"}
+
+EXPORT = Export(
+    header=ExportHeader(
+        version=1, namespace="n", user_id="u", tx=1, at=NOON, episodes=0, transactions=0, assertions=0,
+        erased=0, erasure_key=None, predicates={}, model=None, dimensions=None,
+    ),
+    records=({"kind": "scope", "agent_id": None},),
+)  # fmt: skip
 
 EXAMPLES: dict[str, dict[str, Any]] = {
     "remember": {"input": "hello", "output": "hi", "session_id": "s", "transcript": [None], **FIELDS},
@@ -54,6 +63,8 @@ EXAMPLES: dict[str, dict[str, Any]] = {
         "everything": False, "session_id": "s", "episode_ids": ("e",), "fact_ids": ("f",), "before": NOON,
         "verify": True,
     },
+    "export": {"vectors": True},
+    "restore": {"export": EXPORT},
     "blocks.list": {"inherit": True},
     "blocks.get": {"name": "n", "inherit": False},
     "blocks.set": {"name": "n", "text": "t", "if_version": 0, "key": "k"},
@@ -108,8 +119,10 @@ EXAMPLES: dict[str, dict[str, Any]] = {
 }  # fmt: skip
 """Arguments of each operation that takes any: as many as can be given together."""
 
-NO_OPERATIONS = {"acquire", "dispatch", "facts.add_model", "facts.transaction"}
-"""Public methods that hold something, take code, or are what does operations."""
+NO_OPERATIONS = {
+    "acquire", "dispatch", "export_lines", "facts.add_model", "facts.transaction", "restore_lines",
+}  # fmt: skip
+"""Public methods that hold something, take code or a stream, or are what does operations."""
 
 
 def public_methods() -> set[str]:

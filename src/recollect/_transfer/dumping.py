@@ -4,11 +4,11 @@ from collections.abc import AsyncGenerator, Sequence
 from typing import Any
 
 from .._composition import Composition, Scope
-from .._workspace import Contents, DumpCheckpoint, DumpScope, ListScopes, ScopeName
+from .._workspace import DumpCheckpoint, DumpScope, ListScopes, ScopeName
 from ..errors import Conflict
 from ..stores import Place
 from ..stores.transfer import BEGINNING, Holdings, KeptEpisode
-from ..types import ExportedRule, ExportHeader, Tenant
+from ..types import ExportedRule, ExportHeader
 from .history import told
 from .reading import ERASED, VERSION
 from .scopes import told_checkpoint, told_scope
@@ -113,18 +113,6 @@ class Dump:
 
     def _local(self) -> Any:
         return self._composition.tenants.held(self._tenant).working
-
-
-async def occupied(composition: Composition, tenant: Tenant) -> bool:
-    """Whether a tenant has any working memory."""
-    working, local = composition.working, composition.tenants.held(tenant).working
-    (names,) = await working.look(local, [Place(tenant)], ListScopes())
-    for name in names:
-        contents: Contents
-        (contents,) = await working.look(local, [Place(tenant, *name)], DumpScope())
-        if not contents.empty:
-            return True
-    return False
 
 
 def _order(name: ScopeName) -> tuple[str, str]:

@@ -23,11 +23,10 @@ from .._workspace import (
     Transfer,
     WithdrawScopes,
 )
-from ..errors import Conflict, RecollectError
+from ..errors import Conflict, OutcomeUnknown, RecollectError, StoreUnavailable, TryLater
 from ..stores import Place, Stamp
 from ..stores.transfer import OCCUPIED, Kept, KeptAssertion, KeptEpisode, Loading
 from ..types import EmbeddingState, ExportHeader, text_of
-from .dumping import occupied
 from .reading import Reader, Staged
 
 PAGE = 200
@@ -72,6 +71,7 @@ class Load:
         self._records = records
         self._id = uuid7()
         self._staged: dict[ScopeName, None] = {}
+        self._published = False
 
     async def run(self) -> None:
         """Store what was checked.
@@ -95,8 +95,19 @@ class Load:
         )
         try:
             await self._composition.archive.transfers.load(self._tenant, loading)
+        except OutcomeUnknown as exc:
+            landed = await self._has_landed()
+            if landed is None:
+                raise
+            if not landed:
+                await self._withdraw()
+                msg = "the connection broke before the memory was restored; nothing was stored, try later"
+                raise StoreUnavailable(msg) from exc.__cause__
         except BaseException:
-            await self._withdraw()
+            with anyio.move_on_after(GRACE, shield=True):
+                # A commit that was cut off may have happened: then the other half must not go.
+                if not self._published or await self._has_landed() is False:
+                    await self._withdraw()
             raise
 
     def _reader(self) -> Reader:
@@ -104,7 +115,8 @@ class Load:
 
     async def _is_occupied(self) -> bool:
         held = await self._composition.archive.transfers.survey(self._tenant)
-        return bool(held.episodes or held.transactions) or await occupied(self._composition, self._tenant)
+        working, local = self._composition.working, self._composition.tenants.held(self._tenant).working
+        return bool(held.episodes or held.transactions or await working.left(local, self._tenant, None))
 
     async def _pages(self) -> AsyncGenerator[Sequence[Kept]]:
         """Yield what goes into the archive; put the rest into working memory, in the end all at once."""
@@ -130,7 +142,11 @@ class Load:
         if page:
             yield page
         if self._staged:
-            await self._transfer(Place(self._tenant), PublishScopes(self._id, tuple(self._staged)))
+            names = tuple(self._staged)
+            self._published = True
+            # In a session, if there is one: it brings along how long one lives, for those that have ended.
+            name = next((name for name in names if name[1] is not None), names[0])
+            await self._transfer(Place(self._tenant, *name), PublishScopes(self._id, names))
 
     async def _completed(self, item: Kept) -> tuple[Kept, int]:
         """Return what is to be stored, found by its words in the language of this memory; and its length."""
@@ -177,14 +193,29 @@ class Load:
         else:
             await self._transfer(place, StageCheckpoint(self._id, part))
 
+    async def _has_landed(self) -> bool | None:
+        """Whether the archive has it; None if it does not say."""
+        try:
+            held = await self._composition.archive.transfers.survey(self._tenant)
+        except TryLater:
+            return None
+        return (held.episodes, held.transactions) == (self._header.episodes, self._header.transactions)
+
     async def _withdraw(self) -> None:
         """Take back what was published: that nobody could store the rest of it must not leave a half."""
-        if not self._staged:
-            return
-        with anyio.move_on_after(GRACE, shield=True), suppress(RecollectError):
-            await self._transfer(Place(self._tenant), WithdrawScopes(self._id, tuple(self._staged)))
+        if self._staged:
+            with suppress(RecollectError):
+                await self._transfer(Place(self._tenant), WithdrawScopes(self._id, tuple(self._staged)))
 
     async def _transfer(self, place: Place, edit: Transfer) -> None:
+        """Make a part of the load; once more if nobody knows whether it was made: that is the same."""
         composition = self._composition
         local: Any = composition.tenants.held(self._tenant).working
-        await composition.working.apply(local, place, edit, Stamp(uuid7()))
+        try:
+            await composition.working.apply(local, place, edit, Stamp(uuid7()))
+        except OutcomeUnknown as exc:
+            try:
+                await composition.working.apply(local, place, edit, Stamp(uuid7()))
+            except OutcomeUnknown:
+                msg = "working memory could not be restored, and so nothing was; try later"
+                raise StoreUnavailable(msg) from exc.__cause__

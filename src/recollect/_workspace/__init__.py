@@ -17,6 +17,7 @@ from .scopes import (
     ScopeName,
     StageCheckpoint,
     StageScope,
+    Taking,
     Transfer,
     WithdrawScopes,
 )
@@ -69,6 +70,7 @@ __all__ = (
     "SetVariable",
     "StageCheckpoint",
     "StageScope",
+    "Taking",
     "Transfer",
     "UpdateTask",
     "Variable",

@@ -3,9 +3,12 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
+from typing import TypeVar
 
 from ..types import Block, BlockConflict, Checkpoint, Note, TaskState
 from .space import STORE, Edit, Look, Part, Saved, Workspace
+
+T = TypeVar("T")
 
 ScopeName = tuple[str | None, str | None]
 """Agent and session."""
@@ -38,9 +41,8 @@ class Contents:
         return self.task is None and not any(held)
 
 
-@dataclass(frozen=True, slots=True)
-class ListScopes(Look[tuple[ScopeName, ...]]):
-    """The scopes of the tenant, in any order, asked in any of them. No session is kept by that."""
+class Taking(Look[T]):
+    """What only the store can answer, once it has every edit. It does not count as a use of a session."""
 
     @property
     def needs(self) -> tuple[Part, ...]:
@@ -48,12 +50,13 @@ class ListScopes(Look[tuple[ScopeName, ...]]):
 
 
 @dataclass(frozen=True, slots=True)
-class DumpScope(Look[Contents]):
-    """All of a scope; its checkpoints by name. A session is not kept by that."""
+class ListScopes(Taking[tuple[ScopeName, ...]]):
+    """The scopes of the tenant, in any order, asked in any of them."""
 
-    @property
-    def needs(self) -> tuple[Part, ...]:
-        return (STORE,)
+
+@dataclass(frozen=True, slots=True)
+class DumpScope(Taking[Contents]):
+    """All of a scope; its checkpoints by name."""
 
     def look(self, space: Workspace, now: datetime) -> Contents:
         return Contents(
@@ -72,14 +75,10 @@ class DumpScope(Look[Contents]):
 
 
 @dataclass(frozen=True, slots=True)
-class DumpCheckpoint(Look[Saved | None]):
-    """What a checkpoint keeps; None if there is none. A session is not kept by that."""
+class DumpCheckpoint(Taking[Saved | None]):
+    """What a checkpoint keeps; None if there is none."""
 
     id: str
-
-    @property
-    def needs(self) -> tuple[Part, ...]:
-        return (STORE,)
 
     def look(self, space: Workspace, now: datetime) -> Saved | None:
         return space.checkpoints.get(self.id)

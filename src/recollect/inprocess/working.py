@@ -6,11 +6,21 @@ from typing import Any, TypeVar, cast
 from anyio.lowlevel import checkpoint
 
 from .._clock import Clock, utc_now
-from .._workspace import Edit, Look, Workspace
+from .._workspace import (
+    Edit,
+    ListScopes,
+    Look,
+    PublishScopes,
+    Taking,
+    Transfer,
+    WithdrawScopes,
+    Workspace,
+)
 from ..errors import IdempotencyConflict
 from ..stores.traits import Traits
 from ..stores.working import Place, Stamp, Wiped, WorkingStore
 from ..types import Health, Tenant, WorkingStatus
+from ._staging import Staging, is_empty
 
 T = TypeVar("T")
 
@@ -35,6 +45,7 @@ class Desk:
     """The scopes of a tenant. The one that was used last comes last."""
 
     scopes: dict[Name, _Scope] = field(default_factory=dict[Name, _Scope])
+    staging: Staging | None = None
 
 
 class InProcessWorking(WorkingStore):
@@ -64,11 +75,17 @@ class InProcessWorking(WorkingStore):
     async def look(self, local: Desk, places: Sequence[Place], look: Look[T]) -> tuple[T, ...]:
         await checkpoint()
         now = self._clock()
-        return tuple(look.look(self._scope(local, place, now).space, now) for place in places)
+        if isinstance(look, ListScopes):
+            listed = [name for name, scope in local.scopes.items() if not self._is_over(name, scope, now)]
+            return tuple(cast("T", tuple(listed)) for _ in places)
+        scope = self._kept if isinstance(look, Taking) else self._scope
+        return tuple(look.look(scope(local, place, now).space, now) for place in places)
 
     async def apply(self, local: Desk, place: Place, edit: Edit[T], stamp: Stamp) -> T:
         await checkpoint()
         now = self._clock()
+        if isinstance(edit, Transfer):
+            return cast("T", self._transfer(local, place, edit, now))
         scope = self._scope(local, place, now)
         if stamp.digest and stamp.id in scope.done:
             digest, result = scope.done[stamp.id]
@@ -103,6 +120,26 @@ class InProcessWorking(WorkingStore):
     async def health(self) -> Health:
         await checkpoint()
         return Health(ok=True, source="local", latency=0.0)
+
+    def _kept(self, desk: Desk, place: Place, now: datetime) -> _Scope:
+        """Return a scope, which is not used by that."""
+        name = place.agent_id, place.session_id
+        scope = desk.scopes.get(name)
+        return _Scope(now) if scope is None or self._is_over(name, scope, now) else scope
+
+    def _transfer(self, desk: Desk, place: Place, edit: Transfer, now: datetime) -> None:
+        staging = desk.staging = desk.staging or Staging()
+        if isinstance(edit, PublishScopes):
+            there = (scope for name, scope in desk.scopes.items() if not self._is_over(name, scope, now))
+            occupied = any(not is_empty(scope.space, now) for scope in there)
+            spaces = staging.publish(edit, occupied=occupied)
+            if spaces is not None:
+                desk.scopes = {name: _Scope(now, space) for name, space in spaces.items()}
+        elif isinstance(edit, WithdrawScopes):
+            if staging.withdraw(edit):
+                desk.scopes.clear()
+        else:
+            staging.stage((place.agent_id, place.session_id), edit, now)
 
     def _scope(self, desk: Desk, place: Place, now: datetime) -> _Scope:
         """Return a scope, which is kept only once something is in it."""

@@ -13,7 +13,7 @@ from ..errors import ConfigurationError, IdempotencyConflict, Overloaded, Recoll
 from ..stores import Away, Emptied, Forgotten, Place, RemoteWorking, ReplyLost, Stamp, Wiped
 from ..stores.traits import Traits
 from ..types import Health, Tenant, WorkingStatus
-from . import blocks, checkpoints, conflicts, notes, task, variables
+from . import blocks, checkpoints, conflicts, notes, scopes, task, variables
 from ._errors import Broken
 from .calls import Edits, Questions
 from .connections import Server
@@ -24,7 +24,7 @@ from .scripts import Script
 
 T = TypeVar("T")
 
-_KINDS = (blocks, variables, task, notes, checkpoints, conflicts)
+_KINDS = (blocks, variables, task, notes, checkpoints, conflicts, scopes)
 QUESTIONS: Questions = {look: asking for kind in _KINDS for look, asking in kind.QUESTIONS.items()}
 EDITS: Edits = {edit: making for kind in _KINDS for edit, making in kind.EDITS.items()}
 

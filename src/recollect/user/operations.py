@@ -11,6 +11,7 @@ from .describing import Describing
 from .governing import Governing
 from .recalling import Recalling
 from .remembering import Remembering
+from .transferring import Transferring
 
 METHODS: dict[str, Any] = {
     "remember": Remembering.remember,
@@ -21,6 +22,8 @@ METHODS: dict[str, Any] = {
     "context": Describing.context,
     "profile": Describing.profile,
     "forget": Governing.forget,
+    "export": Transferring.export,
+    "restore": Transferring.restore,
     "consolidate": Consolidating.consolidate,
     "blocks.list": Blocks.list,
     "blocks.get": Blocks.get,
