@@ -10,8 +10,8 @@ from .working import Block
 class Omitted(Value):
     """What was found for a context, and is not in it for want of room."""
 
-    facts: int = 0
-    recollections: int = 0
+    facts: int = Field(default=0, description="of those that were looked at")
+    recollections: int = Field(default=0, description="of those that were looked at")
 
 
 class Context(Value):
@@ -22,7 +22,7 @@ class Context(Value):
     blocks: tuple[Block, ...] = Field(description="in their order, the nearest scope first")
     facts: tuple[Fact, ...] = Field(description="best first; without a query, as they were learned")
     recollections: tuple[Recollection, ...] = Field(description="best first; without a query, newest first")
-    omitted: Omitted
+    omitted: Omitted = Field(description="what was found and had no room")
 
     def __str__(self) -> str:
         return self.text
@@ -32,7 +32,7 @@ class Profile(Value):
     """What a memory knows of a user, in short."""
 
     user_id: str | None = Field(description="None for the anonymous tenant")
-    episode_count: int
+    episode_count: int = Field(description="all episodes")
     fact_count: int = Field(description="facts that are true now, without what is staged")
     last_seen: datetime | None = Field(
         description="`occurred_at` of the newest episode, UTC: of the last one that was remembered"
