@@ -2,6 +2,7 @@
 
 from array import array
 from collections.abc import Sequence
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -78,10 +79,10 @@ class VectorTable:
             found.setdefault(self._owners[place], []).append(place)
         return {owner: self._matrix[at] for owner, at in found.items()}
 
-    def blank(self, owner: int) -> None:
-        """Forget the vectors of `owner`, whose index is not used again."""
-        mine = np.array(self._owners, dtype=np.int64) == owner
-        self._matrix[: len(mine)][mine] = 0.0
+    def blank(self, owners: Sequence[int]) -> None:
+        """Forget the vectors of some owners, whose indices are not used again."""
+        theirs = np.isin(np.array(self._owners, dtype=np.int64), np.array(owners, dtype=np.int64))
+        self._matrix[: len(theirs)][theirs] = 0.0
 
     def fits(self, vectors: "Vectors") -> bool:
         """Whether they are as long as those before them: else they are of another embedder."""

@@ -49,6 +49,7 @@ class _Choice:
         edits, tx: of the table when it was looked at.
         gone: which of its rows.
         episodes: their ids.
+        tombstones: what is kept of these.
         kept: the columns without them.
     """
 
@@ -56,7 +57,7 @@ class _Choice:
     tx: int
     gone: "Booleans"
     episodes: frozenset[str]
-    unsaid: frozenset[str]
+    tombstones: frozenset[bytes]
     kept: TenantTable
     revision: Revision = field(init=False)
 
@@ -87,7 +88,7 @@ class Erasing:
             setattr(table, name, getattr(choice.kept, name))
         table.edits += 1
         table.generation += 1
-        table.facts.bury(choice.episodes)
+        table.facts.tombstones |= choice.tombstones
         if erasure == Erasure(episode_ids=erasure.episode_ids):
             table.facts.bury(erasure.episode_ids or ())
         gone = choice.revision.apply()
@@ -134,10 +135,14 @@ async def _chosen(table: TenantTable, erasure: Erasure, pace: Pace) -> _Choice:
     kept = table
     if episodes and (table.edits, table.tx) == (edits, tx):
         kept = await _without_rows(table, gone, pace)
-    choice = _Choice(edits, tx, gone, episodes, said, kept)
+    tombstones: set[bytes] = set()
+    for id in episodes:
+        tombstones.add(table.facts.tombstone(id))
+        await pace.step()
+    choice = _Choice(edits, tx, gone, episodes, frozenset(tombstones), kept)
 
     def affected(facts: FactTable) -> Iterable[Sequence[Slot]]:
-        found = dict.fromkeys(place for id in episodes for place in facts.at(("source", id)))
+        found = facts.sourced(episodes)
         found.update(dict.fromkeys(facts.by_id[id].place for id in said if id in facts.by_id))
         return [(place,) for place in found]
 

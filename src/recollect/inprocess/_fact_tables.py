@@ -141,11 +141,11 @@ class TextTable:
         self._texts[index] = replace(text, embedding_state="ready")
         return True
 
-    def drop(self, digest: bytes) -> None:
-        index = self._index.pop(digest, None)
-        if index is not None:
+    def drop(self, digests: Iterable[bytes]) -> None:
+        indices = [self._index.pop(digest) for digest in digests if digest in self._index]
+        for index in indices:
             self._texts[index] = None
-            self._vectors.blank(index)
+        self._vectors.blank(indices)
 
     def make_pending(self) -> None:
         self._vectors = VectorTable()
@@ -204,6 +204,11 @@ class FactTable:
             return self.slots
         return min((self._ways.get(way, {}) for way in ways), key=len)
 
+    def sourced(self, episodes: Iterable[str]) -> dict[Slot, None]:
+        """Return the slots in which one of these episodes is a source."""
+        ways = self._ways
+        return {place: None for id in episodes if (at := ways.get(("source", id))) for place in at}
+
     def of(self, tx: int) -> Sequence[Assertion]:
         """Return the assertions of a transaction."""
         start = bisect_left(self.assertions, tx, key=lambda each: each.tx)
@@ -237,6 +242,7 @@ class FactTable:
         return (key for key in keys if self.tombstones and self.tombstone(key) in self.tombstones)
 
     def bury(self, episodes: Iterable[str]) -> None:
+        """Keep episodes from coming back, whether they exist or not."""
         self.tombstones.update(map(self.tombstone, episodes))
 
     def emptied(self, tombstones: Iterable[bytes]) -> "FactTable":
@@ -287,8 +293,7 @@ class FactTable:
             del self.by_id[id]
         self.by_id.update(kept)
         self.assertions = [self.by_id[each.id] for each in self.assertions if each.id in self.by_id]
-        for each in gone.values():
-            self._forget(each)
+        self._forget(gone.values())
         emptied = {each.tx for id, each in gone.items() if id not in kept}
         self._scrub({tx for tx in emptied if not self.of(tx)})
         return len(gone) - len(kept)
@@ -320,13 +325,16 @@ class FactTable:
         for way in _ways(assertion):
             self._ways.setdefault(way, {})[assertion.place] = None
 
-    def _forget(self, old: Assertion) -> None:
-        """Drop what led to an assertion that is not there any more, unless another one needs it."""
-        for way in _ways(old):
-            if not self._ways.get(way, True):
-                del self._ways[way]
-        if old.object is not None and not self._ways.get(_said(old, old.object)):
-            self.texts.drop(text_digest(old.subject, old.predicate, old.object))
+    def _forget(self, gone: Iterable[Assertion]) -> None:
+        """Drop what led to assertions that are not there any more, unless others need it."""
+        texts: set[bytes] = set()
+        for old in gone:
+            for way in _ways(old):
+                if not self._ways.get(way, True):
+                    del self._ways[way]
+            if old.object is not None and not self._ways.get(_said(old, old.object)):
+                texts.add(text_digest(old.subject, old.predicate, old.object))
+        self.texts.drop(texts)
 
     def enter(self, header: Journaled) -> None:
         self.headers.append(header)
