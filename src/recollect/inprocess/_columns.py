@@ -2,7 +2,6 @@
 
 from array import array
 from collections.abc import Sequence
-from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
