@@ -31,6 +31,7 @@ ROOT = Path(__file__).parents[1]
 PAGE = (ROOT / "docs" / "facts.md").read_text(encoding="utf-8")
 WORKING = (ROOT / "docs" / "working-memory.md").read_text(encoding="utf-8")
 CONTEXT = (ROOT / "docs" / "context.md").read_text(encoding="utf-8")
+CONSOLIDATION = (ROOT / "docs" / "consolidation.md").read_text(encoding="utf-8")
 OUTAGE = ROOT / "docs" / "degradation.svg"
 PICTURE = ROOT / "docs" / "two-times.svg"
 SNIPPET = re.compile(r"<!-- on (\S+) -->\n```python\n(.*?)```", re.DOTALL)
@@ -80,7 +81,11 @@ async def told(page: str = PAGE) -> tuple[Outputs, tuple[Fact, ...]]:
     return outputs, pieces
 
 
-@pytest.mark.parametrize("page", [PAGE, WORKING, CONTEXT], ids=["facts", "working memory", "context"])
+@pytest.mark.parametrize(
+    "page",
+    [PAGE, WORKING, CONTEXT, CONSOLIDATION],
+    ids=["facts", "working memory", "context", "consolidation"],
+)
 def test_the_snippets_print_what_the_page_says(page: str):
     outputs, _ = anyio.run(told, page)
     assert len(outputs) == page.count("```python") >= 5

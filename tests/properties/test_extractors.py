@@ -146,8 +146,9 @@ def test_dates_are_in_utc_and_may_be_of_a_month_or_a_year(
 @pytest.mark.parametrize(
     "fields",
     [
-        {"subject": None}, {"subject": " "}, {"predicate": 3}, {"valid_from": "yesterday"}, {"valid_to": 2024},
-        {"valid_from": ""}, {"confidence": "high"}, {"confidence": True}, {"valid_from": "2024-13-01"},
+        {"subject": None}, {"subject": " "}, {"predicate": 3}, {"valid_from": "yesterday"},
+        {"valid_to": 2024}, {"valid_from": ""}, {"valid_from": "2024-13-01"}, {"confidence": "high"},
+        {"confidence": True},
     ],
 )  # fmt: skip
 def test_a_fact_that_is_not_of_the_form_is_refused(fields: dict[str, Any]) -> None:

@@ -53,6 +53,7 @@ from recollect import (
     ops,
 )
 from recollect.embedders import FunctionEmbedder
+from recollect.extractors import ChatExtractor, Extractor
 from recollect.inprocess import InProcessWorking
 from recollect.stores import WorkingStore
 from recollect.testing import (
@@ -65,6 +66,7 @@ from recollect.testing import (
     WorkingCheck,
 )
 from recollect.types import Context, Health, MemoryStatistics, Signals
+from recollect.types.consolidation import ConsolidationReport, ExtractionFailure
 
 if TYPE_CHECKING:
     import asyncpg
@@ -370,6 +372,30 @@ async def operations(memory: Memory, alice: UserMemory) -> None:
     assert_type(ops.adapter().validate_json("{}"), ops.Op)
     ops.tool_schemas("acme")  # type: ignore[arg-type]  # pyright: ignore[reportArgumentType]
     await alice.dispatch(7)  # type: ignore[arg-type]  # pyright: ignore[reportArgumentType]
+
+
+class OwnExtractor:
+    """Structural, too."""
+
+    async def extract(self, episode: Episode, /) -> list[FactDraft]:
+        return [FactDraft(episode.user_id or "user", "said", episode.input)]
+
+
+async def consolidation(memory: Memory, alice: UserMemory) -> None:
+    async def complete(messages: Sequence[dict[str, str]]) -> str:
+        return messages[-1]["content"]
+
+    async def wrong(messages: int) -> str:
+        return ""
+
+    extractors: list[Extractor] = [OwnExtractor(), ChatExtractor(complete, predicates=[Predicate("likes")])]
+    open_memory(extractor=extractors[0])
+    open_memory(extractor=complete)  # type: ignore[arg-type]  # pyright: ignore[reportArgumentType]
+    ChatExtractor(wrong)  # type: ignore[arg-type]  # pyright: ignore[reportArgumentType]
+    report = await alice.consolidate(limit=3)
+    assert_type(report, ConsolidationReport)
+    assert_type(report.failures, tuple[ExtractionFailure, ...])
+    await memory.consolidate(interval=60)
 
 
 async def composed(memory: Memory) -> None:
