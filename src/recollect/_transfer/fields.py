@@ -27,7 +27,7 @@ class Fields:
         self._left = dict(cast("Mapping[str, object]", given))
 
     def at(self, name: str) -> str:
-        return f"{self.path}.{name}"
+        return f"{self.path}.{name}" if name else self.path
 
     def take(self, name: str) -> object:
         if name not in self._left:

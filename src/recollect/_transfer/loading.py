@@ -1,7 +1,7 @@
 """An export as a tenant's memory: checked as a whole first, then stored as a whole."""
 
-from collections.abc import AsyncGenerator, AsyncIterable, Callable, Sequence
-from contextlib import suppress
+from collections.abc import AsyncGenerator, Callable, Sequence
+from contextlib import aclosing, suppress
 from dataclasses import replace
 from typing import Any
 
@@ -38,7 +38,7 @@ PAGE_CHARS = 4_000_000
 GRACE = 0.3
 """Seconds in which what was published may be taken back after a cancellation."""
 
-Records = Callable[[], AsyncIterable[object]]
+Records = Callable[[], AsyncGenerator[object]]
 """Yields the records of an export, anew each time that it is called."""
 
 
@@ -49,9 +49,10 @@ async def check(composition: Composition, header: ExportHeader, records: Records
         InvalidInput: says what it is.
     """
     reader = Reader(header, composition.limits, composition.clock())
-    async for record in records():
-        reader.check(record)
-        await checkpoint()
+    async with aclosing(records()) as given:
+        async for record in given:
+            reader.check(record)
+            await checkpoint()
     reader.finish()
     return reader
 
@@ -124,18 +125,19 @@ class Load:
         self._staged.clear()
         page: list[Kept] = []
         size = 0
-        async for record in self._records():
-            for item in reader.read(record):
-                if isinstance(item, Staged):
-                    await self._stage(item)
-                    continue
-                kept, length = await self._completed(item)
-                page.append(kept)
-                size += length
-            if len(page) >= PAGE or size >= PAGE_CHARS:
-                yield page
-                page, size = [], 0
-            await checkpoint()
+        async with aclosing(self._records()) as given:
+            async for record in given:
+                for item in reader.read(record):
+                    if isinstance(item, Staged):
+                        await self._stage(item)
+                        continue
+                    kept, length = await self._completed(item)
+                    page.append(kept)
+                    size += length
+                if len(page) >= PAGE or size >= PAGE_CHARS:
+                    yield page
+                    page, size = [], 0
+                await checkpoint()
         for item in reader.end():
             if isinstance(item, Staged):
                 await self._stage(item)

@@ -1,6 +1,7 @@
 """Lines that come once, checked as they come, and kept to be read again."""
 
 from collections.abc import AsyncGenerator, AsyncIterable
+from typing import Any
 
 from anyio import SpooledTemporaryFile
 from anyio.lowlevel import checkpoint
@@ -24,9 +25,29 @@ async def spooled(
     Raises:
         InvalidInput: one is wrong, or they are not complete.
     """
+    try:
+        reader = await _read(composition, lines, spool)
+    finally:
+        if isinstance(lines, AsyncGenerator):  # made for this call, as a rule, and of no use to anybody now
+            await lines.aclose()
+
+    async def records() -> AsyncGenerator[object]:
+        await spool.seek(0)
+        rest = b""
+        while chunk := await spool.read(CHUNK):
+            *texts, rest = (rest + chunk).split(b"\n")
+            for text in texts:
+                yield _json.loads(text.decode())
+
+    return reader, records
+
+
+async def _read(
+    composition: Composition, lines: AsyncIterable[str], spool: SpooledTemporaryFile[bytes]
+) -> Reader:
     reader: Reader | None = None
-    waiting = bytearray()  # a write may be a trip to a thread and back
     ended = False
+    waiting = bytearray()  # a write may be a trip to a thread and back
     async for text in lines:
         path = "header" if reader is None else f"records[{reader.records}]"
         given = parsed(text, path)
@@ -34,15 +55,9 @@ async def spooled(
         if ended:
             raise InvalidInput(path, "comes after the end")
         if reader is None:
-            if fields.take("kind") != "header":
-                raise InvalidInput("header.kind", "is not that of a header; the first line is missing")
-            header = read_header({name: value for name, value in given.items() if name != "kind"})
-            reader = Reader(header, composition.limits, composition.clock())
+            reader = _begun(composition, fields, given)
         elif given.get("kind") == "end":
-            fields.take("kind")
-            if fields.count("records") != reader.records:
-                raise InvalidInput("records", "are not as many as the last line says")
-            fields.end()
+            _end(reader, fields)
             ended = True
         else:
             reader.check(given)
@@ -54,15 +69,20 @@ async def spooled(
         await checkpoint()
     if reader is None or not ended:
         raise InvalidInput("records", "end before the last line; the export is not complete")
-    reader.finish()
     await spool.write(bytes(waiting))
+    return reader
 
-    async def records() -> AsyncGenerator[object]:
-        await spool.seek(0)
-        rest = b""
-        while chunk := await spool.read(CHUNK):
-            *texts, rest = (rest + chunk).split(b"\n")
-            for text in texts:
-                yield _json.loads(text.decode())
 
-    return reader, records
+def _begun(composition: Composition, fields: Fields, given: dict[str, Any]) -> Reader:
+    if fields.take("kind") != "header":
+        raise InvalidInput("header.kind", "is not that of a header; the first line is missing")
+    header = read_header({name: value for name, value in given.items() if name != "kind"})
+    return Reader(header, composition.limits, composition.clock())
+
+
+def _end(reader: Reader, fields: Fields) -> None:
+    fields.take("kind")
+    if fields.count("records") != reader.records:
+        raise InvalidInput("records", "are not as many as the last line says")
+    fields.end()
+    reader.finish()

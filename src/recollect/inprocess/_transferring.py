@@ -2,6 +2,7 @@
 
 from bisect import bisect_right
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import aclosing
 from dataclasses import replace
 from datetime import datetime
 
@@ -99,10 +100,11 @@ class InProcessTransfers(Transfers):
         self._refuse(before, loading)
         table = TenantTable(tenant, self._clock() - MICROSECOND, facts=_facts(before, loading))
         buried = frozenset[bytes]() if before is None else frozenset(before.facts.tombstones)
-        async for page in loading.pages():
-            for kept in page:
-                _put(table, kept, buried)
-            await checkpoint()
+        async with aclosing(loading.pages()) as pages:
+            async for page in pages:
+                for kept in page:
+                    _put(table, kept, buried)
+                await checkpoint()
         await _project(table.facts, self._rules)
         # From here on without an await.
         now = self._tables.get(tenant)

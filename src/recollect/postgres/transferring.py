@@ -1,6 +1,7 @@
 """Rows of a tenant as records, and back."""
 
 from collections.abc import Callable, Iterator, Sequence
+from contextlib import aclosing
 from datetime import datetime
 from heapq import merge
 from typing import TYPE_CHECKING
@@ -142,9 +143,10 @@ class PostgresTransfers(Transfers):
         secret: bytes | None = clock["secret"]
         if secret is not None and loading.tombstones and loading.secret != secret:
             raise Conflict(FORGOTTEN)
-        async for page in loading.pages():
-            await self._refuse_forgotten(conn, tenant, secret, page)
-            await self._store(conn, tenant, page)
+        async with aclosing(loading.pages()) as pages:
+            async for page in pages:
+                await self._refuse_forgotten(conn, tenant, secret, page)
+                await self._store(conn, tenant, page)
         await self._project(conn, tenant, loading)
         await conn.execute(
             self._sql["set_clock"], tenant.key, loading.tx, loading.at, loading.consolidated, loading.secret,
@@ -156,12 +158,17 @@ class PostgresTransfers(Transfers):
     ) -> None:
         if secret is None:
             return
-        ids = {tombstone(secret, each.new.id): each.new.id for each in page if isinstance(each, KeptEpisode)}
-        keys = [tombstone(secret, each.key) for each in page if isinstance(each, KeptTransaction)]
-        for row in await conn.fetch(self._sql["buried"], tenant.key, [*ids, *keys]):
-            if row["digest"] in ids:
-                raise EpisodeConflict(ids[row["digest"]], erased=True)
-            raise Conflict(FORGOTTEN)
+        hashes = {
+            tombstone(secret, each.new.id if isinstance(each, KeptEpisode) else each.key): each
+            for each in page
+            if not isinstance(each, KeptAssertion)
+        }
+        found = {row["digest"] for row in await conn.fetch(self._sql["buried"], tenant.key, list(hashes))}
+        for hash, each in hashes.items():
+            if hash in found:
+                if isinstance(each, KeptEpisode):
+                    raise EpisodeConflict(each.new.id, erased=True)
+                raise Conflict(FORGOTTEN)
 
     async def _store(self, conn: Connection, tenant: Tenant, page: Sequence[Kept]) -> None:
         episodes = [each for each in page if isinstance(each, KeptEpisode)]

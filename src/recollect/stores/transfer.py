@@ -1,6 +1,6 @@
 """What a tenant owns in an archive, as it goes from one archive to another."""
 
-from collections.abc import AsyncIterator, Callable, Mapping, Sequence
+from collections.abc import AsyncGenerator, Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Protocol
@@ -129,7 +129,7 @@ class Loading:
     passed_over: frozenset[int]
     secret: bytes | None
     tombstones: Sequence[bytes]
-    pages: Callable[[], AsyncIterator[Sequence[Kept]]]
+    pages: Callable[[], AsyncGenerator[Sequence[Kept]]]
 
 
 class Transfers(Protocol):
