@@ -13,11 +13,12 @@ from recollect import (
     EpisodeDraft,
     InvalidInput,
     Memory,
+    MemoryClosed,
     StoreUnavailable,
     UserMemory,
     open_memory,
 )
-from recollect._rounds import LONGEST
+from recollect._rounds import LONGEST, OUTAGE
 from recollect.inprocess import InProcessArchive, InProcessWorking
 from recollect.stores import Directory
 
@@ -215,6 +216,43 @@ def test_a_tenant_that_cannot_be_read_holds_up_no_other(loop: str, caplog: pytes
     assert [("'a'" in each, "'b'" in each) for each in told] == [(True, False), (False, True)]
     assert "RuntimeError" in told[0]
     assert SECRET not in caplog.text
+
+
+@in_virtual_time
+def test_a_round_is_over_when_no_tenant_can_be_read(loop: str, caplog: pytest.LogCaptureFixture) -> None:
+    async def scenario() -> None:
+        users = [str(n) for n in range(20)]
+        archive = Broken({user: StoreUnavailable(SECRET) for user in users})
+        memory = Memory(archive=archive, working=InProcessWorking(), extractor=FunctionExtractor(words))
+        for user in users:
+            await memory.user(user).remember("one")
+        await for_minutes(memory, 0.5)
+
+    run(scenario, loop=loop)
+    *tenants, outage = [record.getMessage() for record in caplog.records]
+    assert len(tenants) == OUTAGE
+    assert outage == "consolidation waits: the store does not answer"
+
+
+@in_virtual_time
+def test_it_ends_when_the_memory_is_closed(loop: str, caplog: pytest.LogCaptureFixture) -> None:
+    async def scenario() -> None:
+        gate = Gate()
+        with in_process(FunctionExtractor(gate.extract)) as memory:
+            await memory.user("alice").remember("one")
+
+            async def close() -> None:
+                await gate.arrived.wait()
+                memory.close()
+                gate.opened.set()
+
+            async with anyio.create_task_group() as tasks:
+                tasks.start_soon(close)
+                with pytest.raises(MemoryClosed):
+                    await memory.consolidate(interval=MINUTE)
+
+    run(scenario, loop=loop)
+    assert caplog.records == []
 
 
 @in_virtual_time

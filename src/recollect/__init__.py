@@ -31,7 +31,7 @@ from .errors import (
 )
 from .hooks import Commit, Proposal
 from .settings import Settings
-from .stores import Archive, Embedder, Reranker
+from .stores import Archive, Embedder, Extractor, Reranker
 from .types import (
     FOREVER,
     Block,
@@ -92,6 +92,7 @@ __all__ = (
     "Episode",
     "EpisodeConflict",
     "EpisodeDraft",
+    "Extractor",
     "Fact",
     "FactConflict",
     "FactDraft",

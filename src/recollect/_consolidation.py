@@ -125,12 +125,12 @@ class _Run:
     async def _consolidate(self, episode: Episode) -> None:
         try:
             drafts = await self._extracted(episode)
-            request = await self._request(episode, drafts)
         except Exception as exc:  # noqa: BLE001  # boundary to user code: it raises what it likes
             self._fail(episode, exc)
             return
         scope = Scope(self.tenant, episode.agent_id, episode.session_id)
         try:
+            request = await self._request(scope, episode, drafts)
             landed = await land(self.composition, scope, request)
         except NotFound:  # of all that could be missing, a request names its episode only
             self.forgotten += 1
@@ -157,8 +157,7 @@ class _Run:
             await self.extractor.extract(view), episode.id, limit=self.composition.limits.max_batch
         )
 
-    async def _request(self, episode: Episode, drafts: Sequence[FactDraft]) -> Request:
-        scope = Scope(self.tenant, episode.agent_id, episode.session_id)
+    async def _request(self, scope: Scope, episode: Episode, drafts: Sequence[FactDraft]) -> Request:
         made = asked(self.composition, scope, "add", actor=ACTOR, reason=None, key=None)
         for i, draft in enumerate(drafts):
             if i:
