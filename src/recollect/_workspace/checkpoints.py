@@ -19,6 +19,7 @@ from .space import (
     Variable,
     Workspace,
 )
+from .variables import after
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,7 +84,7 @@ class RestoreCheckpoint(Edit[Checkpoint]):
         update = {"version": space.newest + 1, "updated_at": now}
         space.blocks = {block.name: block.model_copy(update=update) for block in saved.blocks}
         space.variables = {
-            key: Variable(value, None if left is None else now + left, now)
+            key: Variable(value, None if left is None else after(now, left), now)
             for key, (value, left) in saved.variables.items()
         }
         space.task, space.task_at = saved.task, now

@@ -131,10 +131,10 @@ class ClearVariables(Edit[int]):
         space.known.add(VARIABLES)
 
 
-def after(now: datetime, seconds: float) -> datetime | None:
-    """Return the instant so many seconds from now; None if no calendar reaches it."""
+def after(now: datetime, left: float | timedelta) -> datetime | None:
+    """Return the instant so much later, or so many seconds; None if no calendar reaches it."""
     try:
-        return now + timedelta(seconds=seconds)
+        return now + (left if isinstance(left, timedelta) else timedelta(seconds=left))
     except OverflowError:
         return None
 

@@ -15,6 +15,7 @@ from .._workspace import (
     WithdrawScopes,
     Workspace,
 )
+from .._workspace.variables import after
 from ..errors import Conflict
 from ..stores.transfer import GONE, OCCUPIED
 
@@ -71,7 +72,7 @@ def space_of(contents: Contents, now: datetime) -> Workspace:
         blocks={block.name: block for block in contents.blocks},
         newest=contents.newest,
         variables={
-            key: Variable(value, None if left is None else now + left, now)
+            key: Variable(value, None if left is None else after(now, left), now)
             for key, (value, left) in contents.variables.items()
         },
         task=contents.task,

@@ -1,5 +1,7 @@
 """Checkpoints: what they keep, what a restore leaves alone, how many there may be."""
 
+from datetime import UTC, datetime, timedelta
+
 from .._ids import uuid7
 from .._workspace import (
     CountAll,
@@ -200,6 +202,16 @@ async def restored_variables_live_for_the_time_they_had_left(store: WorkingStore
     assert await seat.values() == {"brief": 1, "ever": 2}
 
 
+async def what_would_outlive_the_calendar_is_restored_for_ever(store: WorkingStore, clock: Clock) -> None:
+    seat = seated(store)
+    left = datetime.max.replace(tzinfo=UTC) - clock.now - timedelta(hours=1)
+    await seat.store_value("long", 1, ttl=left.total_seconds())
+    made = await seat.checkpoint()
+    clock.advance(86_400)
+    await seat.make(RestoreCheckpoint(made.id))
+    assert await seat.values() == {"long": 1}
+
+
 async def restored_blocks_are_updated_and_notes_are_not(store: WorkingStore, clock: Clock) -> None:
     seat = seated(store)
     await furnish(seat)
@@ -228,5 +240,6 @@ CHECKPOINT_CHECKS: tuple[WorkingCheck, ...] = (
 
 CHECKPOINT_CLOCK_CHECKS: tuple[WorkingClockCheck, ...] = (
     restored_variables_live_for_the_time_they_had_left,
+    what_would_outlive_the_calendar_is_restored_for_ever,
     restored_blocks_are_updated_and_notes_are_not,
 )

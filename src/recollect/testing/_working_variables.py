@@ -1,5 +1,7 @@
 """Variables: values that are opaque, times to live, how many there may be."""
 
+from datetime import UTC, datetime
+
 from .. import _json
 from .._workspace import (
     ClearVariables,
@@ -180,6 +182,14 @@ async def a_time_to_live_that_no_calendar_reaches_does_not_end(store: WorkingSto
     assert await seat.values() == {f"v{i}": i for i in range(4)}
 
 
+async def a_time_to_live_may_end_with_the_calendar(store: WorkingStore, clock: Clock) -> None:
+    seat = seated(store)
+    clock.now = datetime(9999, 12, 31, 23, 59, 59, 900_000, tzinfo=UTC)
+    for i in range(99_950, 100_050, 5):
+        await seat.store_value(f"v{i}", i, ttl=i / 1e6)
+    assert len(await seat.values()) == 20
+
+
 async def variables_whose_time_is_up_make_room(store: WorkingStore, clock: Clock) -> None:
     seat = seated(store)
     await seat.make(SetVariable("a", "1", 10.0, 2))
@@ -209,5 +219,6 @@ VARIABLE_CLOCK_CHECKS: tuple[WorkingClockCheck, ...] = (
     a_time_to_live_says_when_a_variable_ends,
     a_set_without_a_time_to_live_ends_the_old_one,
     a_time_to_live_that_no_calendar_reaches_does_not_end,
+    a_time_to_live_may_end_with_the_calendar,
     variables_whose_time_is_up_make_room,
 )

@@ -20,6 +20,9 @@ local call = redis.call
 
 local OK, EMPTIED, TAKEN, CHANGED, MISSING, FULL, TOO_LONG = 0, 1, 2, 3, 4, 5, 6
 
+-- The first microsecond of year 10000.
+local END = 253402300800000000
+
 local SCOPE = {'b', 'v', 't', 'n', 'c', 'x', 'o'}
 local COPIED = {'b', 'v', 't', 'n'}
 
@@ -136,6 +139,11 @@ local function keep(root, ttl, write)
       return -- a replica that only reads: whoever writes keeps it
     end
   end
+end
+
+-- When a variable ceases to be: '-' for never, which is also what no calendar reaches.
+local function ending(expires)
+  return expires < END and whole(expires) or '-'
 end
 
 -- "written_at expires_at" of a variable; no second value if it lives for ever.

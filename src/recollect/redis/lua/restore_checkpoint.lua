@@ -28,7 +28,7 @@ local function renew_variables(copied)
     if expires and expires <= copied then
       call('HDEL', variables, 'v' .. name, 'm' .. name)
     else
-      local until_then = expires and whole(at + (expires - copied)) or '-'
+      local until_then = expires and ending(at + (expires - copied)) or '-'
       call('HSET', variables, 'm' .. name, now .. ' ' .. until_then)
     end
   end

@@ -1,9 +1,6 @@
 -- ARGV from 8: key, value, time to live in microseconds or '', variables in the scope at most.
 local key, value, ttl, at_most = ARGV[8], ARGV[9], tonumber(ARGV[10]), tonumber(ARGV[11])
 
--- The last microsecond of year 9999: what lives longer, lives for ever.
-local END = 253402300799999999
-
 return edit(function()
   local found = call('HMGET', variables, 'v' .. key, 'm' .. key)
   if is_outdated(found[2]) then
@@ -16,10 +13,7 @@ return edit(function()
       return false, FULL
     end
   end
-  local expires = '-'
-  if ttl and at + ttl <= END then
-    expires = whole(at + ttl)
-  end
+  local expires = ttl and ending(at + ttl) or '-'
   return {}, function()
     for _, name in ipairs(dead) do
       call('HDEL', variables, 'v' .. name, 'm' .. name)

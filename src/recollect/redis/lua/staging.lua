@@ -39,7 +39,7 @@ local function variable_fields(given, start)
   local fields = {}
   for i = 1, #given, 3 do
     local left = given[i + 2]
-    local expires = left == '-' and left or whole(start + left)
+    local expires = left == '-' and left or ending(start + left)
     for _, value in ipairs({'v' .. given[i], given[i + 1], 'm' .. given[i], whole(start) .. ' ' .. expires}) do
       fields[#fields + 1] = value
     end
