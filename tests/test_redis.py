@@ -294,23 +294,25 @@ async def test_a_session_expires_as_a_whole_and_nothing_else_does(desk: Desk, ra
         await each.fill()
     scopes = [key for key in _keys(raw, desk) if b":s:" in key and b":o:" not in key]
     of_session = [key for key in scopes if b":s:/s:" in key]
-    assert len(of_session) == 6 + 4
+    assert len(of_session) == 7 + 4
     assert all(3_590_000 < raw.pttl(key) <= 3_600_000 for key in of_session)
     assert all(raw.pttl(key) == -1 for key in scopes if key not in of_session)
 
 
-async def test_a_look_keeps_a_session_once_half_of_its_time_is_over(desk: Desk, raw: redis.Redis) -> None:
+async def test_a_look_keeps_a_session_once_a_hundredth_of_its_time_is_over(
+    desk: Desk, raw: redis.Redis
+) -> None:
     session = desk.at(session_id="s")
     await session.fill()
     keys = [key for key in _keys(raw, desk) if b":s:/s:" in key and b":o:" not in key]
     for key in keys:
-        raw.pexpire(key, 2_000_000)
+        raw.pexpire(key, 3_590_000)
     await session.ask(ListNotes(None))
-    assert all(raw.pttl(key) <= 2_000_000 for key in keys)
+    assert all(raw.pttl(key) <= 3_590_000 for key in keys)
     for key in keys:
-        raw.pexpire(key, 1_700_000)
+        raw.pexpire(key, 3_560_000)
     await session.ask(ListNotes(None))
-    assert all(raw.pttl(key) > 3_000_000 for key in keys)
+    assert all(raw.pttl(key) > 3_590_000 for key in keys)
 
 
 async def test_a_session_without_a_time_to_live_is_kept_for_ever(redis_url: str, raw: redis.Redis) -> None:
@@ -320,7 +322,7 @@ async def test_a_session_without_a_time_to_live_is_kept_for_ever(redis_url: str,
     async with _opened(redis_url, session_ttl=None) as other:
         await Desk(other.store, session.place).ask(GetTask())
     keys = [key for key in _keys(raw, session) if b":s:/s:" in key and b":o:" not in key]
-    assert [raw.pttl(key) for key in keys] == [-1] * 10
+    assert [raw.pttl(key) for key in keys] == [-1] * 11
 
 
 async def test_a_session_that_is_over_begins_anew(desk: Desk, raw: redis.Redis) -> None:
@@ -334,6 +336,18 @@ async def test_a_session_that_is_over_begins_anew(desk: Desk, raw: redis.Redis) 
     counts = await session.ask(CountAll())
     assert (block.version, counts.blocks, counts.checkpoints) == (1, 1, 0)
     assert counts.created_at == block.updated_at
+
+
+async def test_a_key_is_good_for_another_edit_once_its_session_is_over(desk: Desk, raw: redis.Redis) -> None:
+    session = desk.at(session_id="s")
+    await session.make(_append("x"), id="k", digest="1" * 32)
+    for key in _keys(raw, desk):
+        if b":s:/s:" in key and b":o:" not in key:
+            raw.delete(key)
+    await session.make(_append("y"), id="k", digest="2" * 32)
+    assert [block.text for block in await session.ask(ListBlocks())] == ["y"]
+    of_session = [key for key in _keys(raw, desk) if b":s:/s:" in key]
+    assert all(raw.pttl(key) > 0 for key in of_session)
 
 
 async def test_names_of_sessions_that_are_over_do_not_pile_up(desk: Desk, raw: redis.Redis) -> None:

@@ -102,6 +102,9 @@ local function edit(make, again)
   if is_behind(ARGV[1], epoch) then
     return opening(EMPTIED, epoch)[1]
   end
+  if is_session and not created then
+    call('DEL', KEYS[2]) -- what was made in a session that has ended is gone
+  end
   local result, write, detail = make()
   if not result then
     local made = call('GET', KEYS[2])

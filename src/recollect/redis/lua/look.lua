@@ -11,12 +11,13 @@ local function now()
   return time[1] * 1000000 + time[2]
 end
 
--- Whether less than half is left of what a session has to live. -1 is for ever, -2: there is none.
+-- Whether a hundredth is over of what a session has to live: not every look has to write.
+-- -1 is for ever, -2: there is none.
 local function runs_out(left)
   if left < 0 then
     return left == -1 and ARGV[3] ~= '0'
   end
-  return ARGV[3] == '0' or left * 2 < tonumber(ARGV[3])
+  return ARGV[3] == '0' or left * 100 < ARGV[3] * 99
 end
 
 -- The root of a session, which is kept by that; if it has ended, one where nothing is.
