@@ -27,7 +27,7 @@ FLOORS = (
         "_together",
         "_tombstones",
     },
-    {"types", "_batching", "_cursor", "_tenants", "_timeline"},
+    {"types", "_batching", "_blocking", "_cursor", "_tenants", "_timeline"},
     {"_workspace"},
     {"stores", "_analysis", "_checks", "_dates"},
     {"_context", "_operations", "_erasure", "_ranking", "_repetition", "_unsaved", "hooks", "predicates"},
@@ -48,7 +48,7 @@ FLOORS = (
     {"connect"},
     {"__init__"},
     {"embedders", "extractors", "ops", "testing"},
-    {"cli"},
+    {"blocking", "cli"},
 )
 """Modules and packages; those of one floor do not import each other."""
 
