@@ -18,7 +18,7 @@ import logging
 from collections.abc import AsyncGenerator, Awaitable, Callable, Hashable, Sequence
 from contextlib import asynccontextmanager, suppress
 from dataclasses import replace
-from typing import TypeVar, cast
+from typing import Any, TypeVar, cast
 
 import anyio
 from anyio.lowlevel import checkpoint_if_cancelled
@@ -26,8 +26,8 @@ from anyio.lowlevel import checkpoint_if_cancelled
 from ._circuit import Circuit
 from ._clock import Clock, utc_now
 from ._standby import Line, Local
-from ._unsaved import Replica, calling, whole
-from ._workspace import CountAll, Edit, Look, Taking
+from ._unsaved import Replica, calling
+from ._workspace import CountAll, Edit, ListKeys, ListNotes, ListVariables, Look, Taking
 from .errors import Conflict, InvalidInput, NotFound, RecollectError, StoreUnavailable
 from .stores import Away, Emptied, Forgotten, Place, RemoteWorking, ReplyLost, Stamp, Wiped, WorkingStore
 from .stores.traits import traits_of
@@ -228,7 +228,7 @@ class FallbackWorking(WorkingStore):
             return look.look(replica.space, self._clock())
         if isinstance(look, CountAll | Taking) or replica.may_have_arrived(look.needs):
             raise StoreUnavailable(AWAY)
-        all_of_it = whole(look)
+        all_of_it = _whole(look)
         with calling((replica,), all_of_it) as (call,):
             (found,) = await self._primary.look(local.primary, [replica.place], all_of_it)
         if call.crossed:
@@ -355,7 +355,8 @@ class FallbackWorking(WorkingStore):
             self._owing[local] = None
         else:
             self._owing.pop(local, None)
-            local.lock = None
+            if local.lock is not None and not local.lock.statistics().tasks_waiting:
+                local.lock = None  # with somebody waiting for it, another one would let two send at a time
 
     def _went_away(self, line: Line, circuit: Circuit, given: int, *, writes_only: bool) -> None:
         now = self._now()
@@ -376,6 +377,13 @@ class FallbackWorking(WorkingStore):
         if line.since is not None and line.looks.state == line.edits.state == "closed":
             line.since = None
             logger.warning("Redis is back: %d tenants have unsaved edits", len(self._owing))
+
+
+def _whole(look: Look[Any]) -> Look[Any]:
+    """Return the question whose answer tells all that is needed to answer this one."""
+    if isinstance(look, ListNotes):
+        return ListNotes(None)
+    return ListVariables() if isinstance(look, ListKeys) else look
 
 
 @asynccontextmanager

@@ -19,6 +19,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from datetime import datetime
 from typing import Any, TypeVar
+from zlib import crc32
 
 from ._ids import derived, uuid7
 from ._workspace import (
@@ -35,9 +36,6 @@ from ._workspace import (
     DeleteBlock,
     DeleteVariable,
     Edit,
-    ListKeys,
-    ListNotes,
-    ListVariables,
     Look,
     MoveBlock,
     Part,
@@ -147,6 +145,10 @@ class Replica:
         """Make an edit here, and log it. What it needs is known; refused, it has changed nothing."""
         base = self._base(edit)
         result = edit.apply(self.space, now)
+        if isinstance(result, Block) and base is not None and result.name not in self.bases:
+            # A version of ours must not be one that the store gives to somebody else's text meanwhile.
+            update = {"version": result.version + crc32(stamp.id.encode()) % 2**20}
+            self.space.blocks[result.name] = result = result.model_copy(update=update)
         self.space.known.update(edit.settles)
         if base is not None:
             self.bases.setdefault(*base)
@@ -370,13 +372,6 @@ def _is_about(edit: Edit[Any], parts: Sequence[Part]) -> bool:
 
 def _overlap(some: Sequence[Part], others: Sequence[Part]) -> bool:
     return any(one[: len(other)] == other[: len(one)] for one in some for other in others)
-
-
-def whole(look: Look[Any]) -> Look[Any]:
-    """Return the question whose answer tells all that is needed to answer this one."""
-    if isinstance(look, ListNotes):
-        return ListNotes(None)
-    return ListVariables() if isinstance(look, ListKeys) else look
 
 
 def _replaces(late: Edit[Any], earlier: Edit[Any]) -> bool:
