@@ -13,7 +13,7 @@ import typer
 
 from ..memory import Memory
 from ..types import Recollection
-from . import database, facts
+from . import database, facts, transfers
 from .chats import Chat, parse_chats
 from .describing import context, profile
 from .display import Card, Scale, show_cards
@@ -171,6 +171,8 @@ def recall(
 app.command()(context)
 app.command()(profile)
 app.command()(status)
+app.command()(transfers.export)
+app.command()(transfers.restore)
 
 
 def _read_chats(file: Path, user: str | None) -> tuple[Chat, ...]:
