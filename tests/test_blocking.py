@@ -14,6 +14,7 @@ from contextlib import nullcontext
 from functools import partial
 from pathlib import Path
 from typing import Any
+from uuid import uuid4
 
 import anyio
 import pytest
@@ -214,6 +215,23 @@ def test_four_threads_lose_nothing(memory: Any):
     assert len(alice.blocks.get("log").text.split(";")) == 101
     assert alice.episodes.count() == alice.facts.count() == 100
     assert len({episode.seq for episode in alice.episodes.list(limit=1000).items}) == 100
+
+
+def test_threads_share_what_is_on_servers(postgres_dsn: str, shared_schema: str, redis_url: str):
+    namespace = f"test-{uuid4()}"
+    where = {"postgres": postgres_dsn, "schema": shared_schema, "redis": redis_url, "namespace": namespace}
+    before = threads()
+    with open_memory(**where, deadline=60.0) as memory, ThreadPoolExecutor(4) as pool:
+        alice = memory.user("alice")
+        list(pool.map(lambda i: alice.blocks.append("log", f"{i};"), range(40)))
+        list(pool.map(lambda i: alice.remember(f"said {i}"), range(40)))
+        assert alice.working.status.source == "redis"
+    assert threads() == before
+    with open_memory(**where, deadline=60.0) as memory:
+        alice = memory.user("alice")
+        assert (len(alice.blocks.get("log").text.split(";")), alice.episodes.count()) == (41, 40)
+        memory.user("bob").restore_lines(alice.export_lines())
+        assert memory.user("bob").episodes.count() == 40
 
 
 def test_a_transaction_is_a_block(alice: Any):

@@ -31,6 +31,7 @@ ROOT = Path(__file__).parents[1]
 PAGE = (ROOT / "docs" / "facts.md").read_text(encoding="utf-8")
 WORKING = (ROOT / "docs" / "working-memory.md").read_text(encoding="utf-8")
 CONTEXT = (ROOT / "docs" / "context.md").read_text(encoding="utf-8")
+BLOCKING = (ROOT / "docs" / "blocking.md").read_text(encoding="utf-8")
 CONSOLIDATION = (ROOT / "docs" / "consolidation.md").read_text(encoding="utf-8")
 OUTAGE = ROOT / "docs" / "degradation.svg"
 PICTURE = ROOT / "docs" / "two-times.svg"
@@ -100,6 +101,15 @@ def test_working_memory_is_on_redis_what_the_page_says(redis_url: str):
     assert len(outputs) == WORKING.count("```python")
     for printed, expected in outputs:
         assert printed == [line.replace("local False", "redis False") for line in expected]
+
+
+@pytest.mark.parametrize("code", re.findall(r"```python\n(.*?)```", BLOCKING, re.DOTALL))
+def test_the_scripts_without_await_print_what_the_page_says(code: str):
+    printed = StringIO()
+    with redirect_stdout(printed):
+        exec(compile(code, "script", "exec"), {})
+    expected = re.findall(r"^ *# -> (.*)$", code, re.MULTILINE)
+    assert printed.getvalue().splitlines() == expected != []
 
 
 def picture() -> str:

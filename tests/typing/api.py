@@ -48,6 +48,7 @@ from recollect import (
     WorkingStats,
     WorkingStatus,
     backends,
+    blocking,
     day,
     open_memory,
     ops,
@@ -425,3 +426,34 @@ async def tenants() -> None:
     states = TenantMap[str, list[int]](lambda tenant: [], capacity=3, ttl=None)
     async with states.lease("a") as state:
         assert_type(state, list[int])
+
+
+def without_await() -> None:
+    with blocking.open_memory(limits=Limits(), backend="trio") as memory:
+        assert_type(memory, blocking.Memory)
+        alice = memory.user("alice")
+        assert_type(alice, blocking.UserMemory)
+        assert_type(alice.at(session_id="s"), blocking.UserMemory)
+        assert_type(alice.user_id, str | None)
+        assert_type(memory.users().items, tuple[str | None, ...])
+        assert_type(alice.remember("hello"), Episode)
+        assert_type(alice.recall("hello"), tuple[Recollection, ...])
+        assert_type(alice.blocks, blocking.Blocks)
+        assert_type(alice.blocks.set("persona", "kind", if_version=0), Block)
+        assert_type(alice.facts.find("alice").items, tuple[Fact, ...])
+        assert_type(alice.working.status, WorkingStatus)
+        with alice as leased, alice.facts.transaction(reason="moved") as transaction:
+            assert_type(leased, blocking.UserMemory)
+            assert_type(transaction, blocking.FactTransaction)
+            transaction.correct(transaction.add("alice", "age", 30), object=31)
+        assert_type(transaction.results, tuple[Fact, ...])
+        for line in alice.export_lines():
+            assert_type(line, str)
+        memory.user("bob", parents=[alice]).restore_lines(["{}"])
+        alice.recall("hello", limit="5")  # type: ignore[arg-type]  # pyright: ignore[reportArgumentType]
+        memory.no_such()  # type: ignore[attr-defined]  # pyright: ignore[reportAttributeAccessIssue]
+    blocking.open_memory(retries=3)  # type: ignore[call-arg]  # pyright: ignore[reportCallIssue]
+
+
+def without_await_with_parents(memory: Memory, alice: blocking.UserMemory) -> None:
+    memory.user("bob", parents=[alice])  # type: ignore[list-item]  # pyright: ignore[reportArgumentType]
