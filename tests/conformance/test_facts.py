@@ -4,7 +4,7 @@ import anyio
 import pytest
 
 from recollect import Archive
-from recollect.testing import FACT_CHECKS, Check
+from recollect.testing import FACT_CHECKS, TRANSFER_CHECKS, Check
 
 HANGS = 60
 
@@ -15,5 +15,11 @@ def _name(check: Check) -> str:
 
 @pytest.mark.parametrize("check", FACT_CHECKS, ids=_name)
 async def test_facts(check: Check, archive: Archive) -> None:
+    with anyio.fail_after(HANGS):
+        await check(archive)
+
+
+@pytest.mark.parametrize("check", TRANSFER_CHECKS, ids=_name)
+async def test_transfers(check: Check, archive: Archive) -> None:
     with anyio.fail_after(HANGS):
         await check(archive)

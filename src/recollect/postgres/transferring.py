@@ -4,6 +4,7 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import aclosing
 from datetime import datetime
 from heapq import merge
+from itertools import islice
 from typing import TYPE_CHECKING
 
 import asyncpg
@@ -117,7 +118,7 @@ class PostgresTransfers(Transfers):
         cut += assertions[-1:] if _has_more(said, limit) else ()
         last = min((each.position for each in cut), default=(basis, 2**31))
         ordered: Iterator[Kept] = merge(episodes, headers, assertions, key=lambda each: each.position)
-        return [each for each in ordered if each.position <= last]
+        return [each for each in islice(ordered, limit) if each.position <= last]
 
     async def load(self, tenant: Tenant, loading: Loading) -> None:
         async def work(conn: Connection) -> None:

@@ -6,7 +6,8 @@ all of them can run against one archive, one after the other:
     for check in EPISODE_CHECKS:
         await check(archive)
 
-`FACT_CHECKS` are alike; they declare predicates whose names begin with "check". Those of
+`FACT_CHECKS` and `TRANSFER_CHECKS` are alike; they declare predicates whose names begin with
+"check". Those of
 `CLOCK_CHECKS` take the clock as well that the archive was opened with, and those of
 `EMBEDDER_CHECKS` need an archive that nobody has used before. `WORKING_CHECKS` take a store of
 working memory; `WORKING_CLOCK_CHECKS` its clock, too, and have it drop sessions that are idle for
@@ -35,6 +36,7 @@ from ._material import Check, ClockCheck
 from ._reading import READING_CHECKS
 from ._searching import SEARCHING_CHECKS
 from ._tenancy import TENANCY_CHECKS
+from ._transferring import TRANSFER_CHECKS
 from ._working_blocks import BLOCK_CHECKS
 from ._working_checkpoints import CHECKPOINT_CHECKS, CHECKPOINT_CLOCK_CHECKS
 from ._working_concurrency import WORKING_CONCURRENCY_CHECKS
@@ -98,6 +100,7 @@ __all__ = (
     "FACT_CHECKS",
     "REMOTE_WORKING_CHECKS",
     "REMOTE_WORKING_CLOCK_CHECKS",
+    "TRANSFER_CHECKS",
     "WORKING_CHECKS",
     "WORKING_CLOCK_CHECKS",
     "Check",
