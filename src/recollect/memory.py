@@ -84,7 +84,7 @@ class Memory:
         if language not in languages():
             msg = f"unknown language {language!r}; known are {', '.join(sorted(languages()))}"
             raise ConfigurationError(msg)
-        _check_parts(limits, weights, deadline, reranker, clock, count_tokens)
+        _check_parts(limits, weights, deadline, clock, reranker=reranker, count_tokens=count_tokens)
         self._namespace = check_id("namespace", namespace)
         embedding = None
         if embedder is not None:
@@ -255,8 +255,9 @@ def _check_parts(
     limits: object,
     weights: object,
     deadline: object,
-    reranker: object,
     clock: object,
+    *,
+    reranker: object,
     count_tokens: object,
 ) -> None:
     """Refuse at once what would fail with the first call."""

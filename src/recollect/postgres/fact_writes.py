@@ -30,7 +30,8 @@ async def read_state(
     secret: bytes | None = clock["secret"]
     tombstones: dict[bytes, str | bytes] = {}
     if secret is not None:
-        tombstones = {tombstone(secret, each): each for each in (*want.sources, *want.keys)}
+        ids: tuple[str | bytes, ...] = (*want.sources, *want.keys)
+        tombstones = {tombstone(secret, each): each for each in ids}
     txs = set[int]()
     rows = await conn.fetch(
         sql["known"], tenant, list(want.keys), list(want.sources), list(tombstones),

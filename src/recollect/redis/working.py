@@ -160,7 +160,12 @@ class RedisWorking(RemoteWorking):
     async def health(self) -> Health:
         started = perf_counter()  # an event loop may only count milliseconds
         try:
-            await self._server.ask(b"", b"PING")
+            try:
+                await self._server.ask(b"", b"PING")
+            except Broken as exc:
+                if exc.silent:
+                    raise
+                await self._server.ask(b"", b"PING", fresh=True)  # one connection may have died by itself
         except Broken:
             return Health(ok=False, source="redis", latency=None, error="Redis did not answer")
         except (Away, Overloaded, ConfigurationError) as exc:
@@ -210,7 +215,7 @@ class RedisWorking(RemoteWorking):
     async def _answer(
         self, script: Script, keys: Sequence[bytes], arguments: Sequence[bytes], *, id: str | None = None
     ) -> bytes:
-        """Run a script; a second time, over a new connection, if its reply was lost.
+        """Run a script; a second time, over a new connection, if the first one broke.
 
         Args:
             id: of the operation, if it is an edit: it is known by that, and made once.
@@ -218,7 +223,9 @@ class RedisWorking(RemoteWorking):
         try:
             return await self._run(script, keys, arguments, fresh=False)
         except Broken as exc:
-            if not exc.sent:
+            if exc.silent and exc.sent and id is not None:
+                raise ReplyLost(id) from exc.__cause__
+            if exc.silent or not exc.sent:
                 raise _away() from exc.__cause__
             lost = exc
         try:

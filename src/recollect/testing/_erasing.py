@@ -112,8 +112,8 @@ async def what_was_erased_does_not_come_back(archive: Archive) -> None:
             (outcome,) = await archive.episodes.append([write(tenant, episode(id="f"), again)])
             assert isinstance(outcome, EpisodeConflict)
         for late in (fact, change(tenant, since("Bonn", 2020, sources=("e",)))):
-            (outcome,) = await archive.facts.commit([late])
-            assert isinstance(outcome, Conflict), erasure
+            (said,) = await archive.facts.commit([late])
+            assert isinstance(said, Conflict), erasure
         assert await _episodes(archive, tenant) == []
         assert await _said(archive, tenant) == []
 
