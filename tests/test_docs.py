@@ -33,6 +33,7 @@ WORKING = (ROOT / "docs" / "working-memory.md").read_text(encoding="utf-8")
 CONTEXT = (ROOT / "docs" / "context.md").read_text(encoding="utf-8")
 BLOCKING = (ROOT / "docs" / "blocking.md").read_text(encoding="utf-8")
 CONSOLIDATION = (ROOT / "docs" / "consolidation.md").read_text(encoding="utf-8")
+EXPORT = (ROOT / "docs" / "export.md").read_text(encoding="utf-8")
 OUTAGE = ROOT / "docs" / "degradation.svg"
 PICTURE = ROOT / "docs" / "two-times.svg"
 SNIPPET = re.compile(r"<!-- on (\S+) -->\n```python\n(.*?)```", re.DOTALL)
@@ -93,6 +94,13 @@ def test_the_snippets_print_what_the_page_says(page: str):
     for printed, expected in outputs:
         assert printed == expected
     assert sum(bool(expected) for _, expected in outputs) >= 5
+
+
+def test_the_page_on_exports_prints_what_it_says():
+    outputs, _ = anyio.run(told, EXPORT)
+    assert len(outputs) == EXPORT.count("```python") == 3
+    for printed, expected in outputs:
+        assert printed == expected != []
 
 
 def test_working_memory_is_on_redis_what_the_page_says(redis_url: str):

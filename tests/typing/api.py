@@ -66,7 +66,7 @@ from recollect.testing import (
     HashEmbedder,
     WorkingCheck,
 )
-from recollect.types import Context, Health, MemoryStatistics, Signals
+from recollect.types import Context, Export, ExportHeader, Health, MemoryStatistics, Signals
 from recollect.types.consolidation import ConsolidationReport, ExtractionFailure
 
 if TYPE_CHECKING:
@@ -426,6 +426,22 @@ async def tenants() -> None:
     states = TenantMap[str, list[int]](lambda tenant: [], capacity=3, ttl=None)
     async with states.lease("a") as state:
         assert_type(state, list[int])
+
+
+async def exports(memory: Memory) -> None:
+    alice = memory.user("alice")
+    export = await alice.export(vectors=True)
+    assert_type(export, Export)
+    assert_type(export.header, ExportHeader)
+    assert_type(export.header.at, datetime | None)
+    assert_type(export.records, tuple[dict[str, Any], ...])
+    assert_type(await alice.restore(export), None)
+    async for line in alice.export_lines():
+        assert_type(line, str)
+    assert_type(await alice.restore_lines(alice.export_lines(vectors=False)), None)
+    await alice.export(True)  # type: ignore[call-arg]  # pyright: ignore[reportCallIssue]
+    await alice.restore([])  # type: ignore[arg-type]  # pyright: ignore[reportArgumentType]
+    await alice.restore_lines(["{}"])  # type: ignore[arg-type]  # pyright: ignore[reportArgumentType]
 
 
 def without_await() -> None:
