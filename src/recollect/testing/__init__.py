@@ -46,6 +46,7 @@ from ._working_late import CONFLICT_CHECKS, LATE_CHECKS, REPETITION_CHECKS
 from ._working_material import WorkingCheck, WorkingClockCheck
 from ._working_task import TASK_CHECKS, TASK_CLOCK_CHECKS
 from ._working_tenancy import WORKING_TENANCY_CHECKS
+from ._working_transferring import WORKING_TRANSFER_CHECKS, WORKING_TRANSFER_CLOCK_CHECKS
 from ._working_variables import VARIABLE_CHECKS, VARIABLE_CLOCK_CHECKS
 from ._writing import CLOCK_CHECKS, WRITING_CHECKS
 
@@ -80,6 +81,7 @@ WORKING_CHECKS: tuple[WorkingCheck, ...] = (
     *WORKING_TENANCY_CHECKS,
     *WORKING_CONCURRENCY_CHECKS,
     *WORKING_ERASING_CHECKS,
+    *WORKING_TRANSFER_CHECKS,
 )
 
 REMOTE_WORKING_CHECKS: tuple[WorkingCheck, ...] = (*REPETITION_CHECKS, *CONFLICT_CHECKS)
@@ -90,6 +92,7 @@ WORKING_CLOCK_CHECKS: tuple[WorkingClockCheck, ...] = (
     *VARIABLE_CLOCK_CHECKS,
     *TASK_CLOCK_CHECKS,
     *CHECKPOINT_CLOCK_CHECKS,
+    *WORKING_TRANSFER_CLOCK_CHECKS,
 )
 
 __all__ = (
