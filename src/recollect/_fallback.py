@@ -112,9 +112,9 @@ class FallbackWorking(WorkingStore):
     async def _save(self, local: Local, line: Line) -> None:
         with suppress(RecollectError):  # whatever it is, what is lost by it is told
             try:
-                await self._knowing(local, lambda: self._reconcile(local, line))
+                await self._knowing(local, lambda _: self._reconcile(local, line))
             except Emptied:
-                self._put_back(local)
+                self._put_back(local, local.losses)
                 await self._reconcile(local, line)
 
     async def erase(self, local: Local, tenant: Tenant, session_id: str | None) -> Wiped:
@@ -139,16 +139,16 @@ class FallbackWorking(WorkingStore):
 
     async def look(self, local: Local, places: Sequence[Place], look: Look[T]) -> tuple[T, ...]:
         await checkpoint_if_cancelled()
-        return await self._knowing(local, lambda: self._look(local, places, look))
+        return await self._knowing(local, lambda losses: self._look(local, places, look, losses))
 
-    async def _look(self, local: Local, places: Sequence[Place], look: Look[T]) -> tuple[T, ...]:
+    async def _look(self, local: Local, places: Sequence[Place], look: Look[T], losses: int) -> tuple[T, ...]:
         line = self._line(local, places[0].tenant)
         replicas = [local.replica(place) for place in places]
         try:
             await self._reconcile(local, line)
             return await self._through(line, line.looks, lambda: self._ask(local, replicas, look))
         except Emptied:
-            self._put_back(local)
+            self._put_back(local, losses)
             if not all(replica.space.knows(look.needs) for replica in replicas):
                 raise
             await self._reconcile(local, line)
@@ -159,17 +159,17 @@ class FallbackWorking(WorkingStore):
 
     async def apply(self, local: Local, place: Place, edit: Edit[T], stamp: Stamp) -> T:
         await checkpoint_if_cancelled()
-        return await self._knowing(local, lambda: self._apply(local, place, edit, stamp))
+        return await self._knowing(local, lambda losses: self._apply(local, place, edit, stamp, losses))
 
-    async def _knowing(self, local: Local, call: Callable[[], Awaitable[T]]) -> T:
+    async def _knowing(self, local: Local, call: Callable[[int], Awaitable[T]]) -> T:
         """Make a call that may be told what was forgotten, and again once that is."""
         while True:
             try:
-                return await call()
+                return await call(local.losses)
             except Forgotten as exc:
                 self._drop(local, exc.covers)
 
-    async def _apply(self, local: Local, place: Place, edit: Edit[T], stamp: Stamp) -> T:
+    async def _apply(self, local: Local, place: Place, edit: Edit[T], stamp: Stamp, losses: int) -> T:
         line = self._line(local, place.tenant)
         replica = local.replica(place)
         made = replica.repeated(stamp)
@@ -179,7 +179,7 @@ class FallbackWorking(WorkingStore):
             await self._reconcile(local, line)
             return await self._edit(local, line, replica, edit, stamp)
         except Emptied:
-            self._put_back(local)
+            self._put_back(local, losses)
             if not replica.space.knows(edit.needs):
                 raise
             await self._reconcile(local, line)
@@ -283,16 +283,17 @@ class FallbackWorking(WorkingStore):
     async def _send_one(
         self, local: Local, replica: Replica, conflicts: list[tuple[Place, BlockConflict]]
     ) -> None:
-        edit, stamp = replica.next(self._now())
+        entry, edit, stamp = replica.next(self._now())
         with calling((replica,), edit):
             try:
                 result = await self._primary.apply(local.primary, replica.place, edit, stamp)
             except (Conflict, NotFound, InvalidInput):
-                if local.holds(replica):
+                if local.holds(replica, entry):
                     replica.refused()
             else:
-                if local.holds(replica):
+                if local.holds(replica, entry):
                     replica.saved(result, self._clock())
+                    replica.touched_at = self._now()
                     if isinstance(result, BlockConflict):
                         conflicts.append((replica.place, result))
         self._count(local)
@@ -333,14 +334,13 @@ class FallbackWorking(WorkingStore):
         self._count(local)
         return result
 
-    def _put_back(self, local: Local) -> None:
+    def _put_back(self, local: Local, losses: int) -> None:
         """Take everything that is known of a tenant for unsaved: the server has lost it."""
-        logger.warning(
-            "Redis has lost what it held of a tenant: what this process knows of it is saved again"
-        )
-        for replica in local.replicas.values():
-            replica.put_back(self._clock(), self._now())
-        self._count(local)
+        if local.put_back(losses, self._clock(), self._now()):
+            logger.warning(
+                "Redis has lost what it held of a tenant: what this process knows of it is saved again"
+            )
+            self._count(local)
 
     def _drop(self, local: Local, covers: Callable[[Place], bool]) -> None:
         local.drop(covers)

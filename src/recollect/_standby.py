@@ -8,7 +8,7 @@ from typing import Any
 import anyio
 
 from ._circuit import Circuit
-from ._unsaved import Replica
+from ._unsaved import Entry, Replica
 from .stores import Place
 
 SCOPES = 64
@@ -34,6 +34,7 @@ class Local:
 
     Attributes:
         primary: what the server's store keeps.
+        losses: how often the server was found to have lost what it held of the tenant.
         unsaved: edits in the logs of all replicas; `weight` is their size in bytes.
         lock: there while somebody sends the logs.
     """
@@ -41,6 +42,7 @@ class Local:
     primary: Any
     replicas: dict[Place, Replica] = field(default_factory=dict[Place, Replica])
     line: Line | None = None
+    losses: int = 0
     unsaved: int = 0
     weight: int = 0
     lock: anyio.Lock | None = None
@@ -55,9 +57,22 @@ class Local:
             self._drop_one()
         return found
 
-    def holds(self, replica: Replica) -> bool:
-        """Whether a replica is still that of its scope: else it was dropped while a call was under way."""
-        return self.replicas.get(replica.place) is replica
+    def holds(self, replica: Replica, first: Entry | None = None) -> bool:
+        """Whether a replica is still that of its scope: else it was dropped while a call was under way.
+
+        Args:
+            first: also, whether this is still the first of its log: else all was put back meanwhile.
+        """
+        return self.replicas.get(replica.place) is replica and (first is None or replica.log[:1] == [first])
+
+    def put_back(self, losses: int, now: datetime, made_at: float) -> bool:
+        """Take all that is known for unsaved, unless somebody has since so many losses were counted."""
+        if self.losses != losses:
+            return False
+        self.losses += 1
+        for replica in self.replicas.values():
+            replica.put_back(now, made_at)
+        return True
 
     def drop(self, covers: Callable[[Place], bool]) -> None:
         """Know nothing of some scopes any more, not even what is unsaved of them."""

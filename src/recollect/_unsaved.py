@@ -14,7 +14,7 @@ What an edit of the log means when it arrives late:
 Pure: no I/O, and time is an argument.
 """
 
-from collections.abc import Generator, Sequence
+from collections.abc import Callable, Generator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from datetime import datetime
@@ -60,7 +60,6 @@ NEVER = -1
 
 UNBOUNDED = 2**31 - 1
 """The bounds of a scope are checked when an edit is made: what was accepted is not refused afterwards."""
-
 
 KEYS = 256
 """Keys of a user whose results are remembered in a scope; the oldest go."""
@@ -192,14 +191,14 @@ class Replica:
         if self.log and self.log[-1].stamp == stamp:
             self.log.pop()
 
-    def next(self, now: float) -> tuple[Edit[Any], Stamp]:
-        """Return what is to be sent next; from now on it may have arrived."""
+    def next(self, now: float) -> tuple[Entry, Edit[Any], Stamp]:
+        """Return what is to be sent next, and as what; from now on it may have arrived."""
         entry = self.log[0]
         entry.sent = True
         edit = entry.edit
         if isinstance(edit, SaveBlock) and edit.base != NEVER:
             edit = replace(edit, base=self.bases.get(edit.name))
-        return edit, replace(entry.stamp, age=max(now - entry.made_at, 1e-6))
+        return entry, edit, replace(entry.stamp, age=max(now - entry.made_at, 1e-6))
 
     def saved(self, result: Any, now: datetime) -> None:
         """The store has made what was sent last."""
@@ -236,16 +235,18 @@ class Replica:
 
     def put_back(self, now: datetime, made_at: float) -> None:
         """The store has lost all it had: what is known here is what it has yet to get."""
+        # Others may have put back what was changed or deleted here meanwhile: that is later than theirs.
+        made = {_part(entry.edit): entry.made_at for entry in self.log}
+        gone = [entry for entry in self.log if _deletes(entry.edit)]
         rest = [entry for entry in self.log if isinstance(entry.edit, AppendNote)]
-        blocks = self._blocks()
         edits: list[Edit[Any]] = [
-            *(SaveBlock(uuid7(), block.name, block.text, 0, block.version) for block in blocks),
-            *self._variables(now),
+            *(SaveBlock(uuid7(), block.name, block.text, 0, block.version) for block in self._blocks()),
+            *self._variables(now, lambda part: made_at - made.get(part, self.touched_at)),
             *([] if self.space.task is None else [SetTask(self.space.task)]),
         ]
         notes = self._notes(now, made_at) if self.space.knows((NOTES,)) else rest
-        self.bases = dict.fromkeys((block.name for block in blocks), 0)
-        self.log = [*map(self._entry, edits), *notes]
+        self.log = [*gone, *(self._entry(edit, made) for edit in edits), *notes]
+        self.bases = {entry.edit.name: 0 for entry in self.log if isinstance(entry.edit, SaveBlock)}
 
     # What follows is how.
 
@@ -297,18 +298,19 @@ class Replica:
             # Somebody else has changed it, before or after, and what we went on to make of it has not that.
             self.bases[edit.name] = NEVER
 
-    def _entry(self, edit: Edit[Any]) -> Entry:
+    def _entry(self, edit: Edit[Any], made: Mapping[Part, float]) -> Entry:
         id = edit.id if isinstance(edit, SaveBlock) else uuid7()
-        return Entry(edit, Stamp(id), self.touched_at)
+        return Entry(edit, Stamp(id), made.get(_part(edit), self.touched_at))
 
     def _blocks(self) -> list[Block]:
         return [block for block in self.space.in_order() if self.space.knows(((*BLOCKS, block.name),))]
 
-    def _variables(self, now: datetime) -> list[SetVariable]:
+    def _variables(self, now: datetime, age: Callable[[Part], float]) -> list[SetVariable]:
         found: list[SetVariable] = []
         for key, each in self.space.sweep(now).items():
-            ttl = None if each.expires_at is None else (each.expires_at - now).total_seconds()
-            if self.space.knows(((*VARIABLES, key),)):
+            part = (*VARIABLES, key)
+            ttl = None if each.expires_at is None else (each.expires_at - now).total_seconds() + age(part)
+            if self.space.knows((part,)):
                 found.append(SetVariable(key, each.value, ttl, UNBOUNDED))
         return found
 
@@ -364,6 +366,11 @@ def _part(edit: Edit[Any]) -> Part:
             return TASK
         case _:
             return STORE
+
+
+def _deletes(edit: Edit[Any]) -> bool:
+    clears = isinstance(edit, DeleteVariable | ClearVariables | ClearTask | ClearNotes)
+    return clears or (isinstance(edit, SaveBlock) and edit.text is None)
 
 
 def _is_about(edit: Edit[Any], parts: Sequence[Part]) -> bool:

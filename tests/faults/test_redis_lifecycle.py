@@ -5,17 +5,39 @@ import threading
 from collections.abc import Callable
 from contextlib import AbstractContextManager, ExitStack, nullcontext, suppress
 from pathlib import Path
+from typing import TypeVar
 
 import anyio
 import pytest
 from anyio.lowlevel import checkpoint
 
-from recollect import Memory, StoreUnavailable, TryLater, UserMemory, open_memory
+from recollect import Memory, StoreUnavailable, TaskState, Tenant, TryLater, UserMemory, open_memory
+from recollect._fallback import FallbackWorking
+from recollect._ids import uuid7
+from recollect._workspace import (
+    AppendNote,
+    ClearNotes,
+    ClearTask,
+    DeleteVariable,
+    Edit,
+    GetTask,
+    GetVariables,
+    ListNotes,
+    ListVariables,
+    Look,
+    SetTask,
+    SetVariable,
+)
+from recollect.redis import RedisWorking, open_redis
+from recollect.stores import Place, Stamp
+from recollect.testing import Clock
 
 from ..redis_servers import RedisServer
 from .interruption import HANGS, until
 from .redis_memories import KEY, PASSWORD, TEXT, Start, heal, lines, opened, texts, write_elsewhere
 from .redis_situations import AWAY, WRITES_ONLY, control
+
+T = TypeVar("T")
 
 
 @pytest.fixture
@@ -111,6 +133,82 @@ async def test_edits_of_an_outage_that_the_server_came_back_empty_from_are_there
         await heal(alice)
         assert await texts(alice) == [f"{TEXT}!"]
         assert [note.text for note in await alice.scratchpad.entries()] == ["one"]
+
+
+class Process:
+    """What a process knows of a scope, by a clock that is set by hand."""
+
+    def __init__(self, redis: RedisWorking, place: Place, clock: Clock) -> None:
+        self.working = FallbackWorking(redis, clock=clock, now=lambda: clock.now.timestamp())  # noqa: PLW0108  # `now` is replaced
+        self._local, self._place = self.working.local(), place
+
+    async def ask(self, look: Look[T]) -> T:
+        (found,) = await self.working.look(self._local, (self._place,), look)
+        return found
+
+    async def make(self, edit: Edit[T]) -> T:
+        return await self.working.apply(self._local, self._place, edit, Stamp(uuid7()))
+
+    async def everything(self) -> tuple[dict[str, str], int, object]:
+        variables = {key: each.value for key, each in (await self.ask(ListVariables())).items()}
+        return variables, len(await self.ask(ListNotes(None))), await self.ask(GetTask())
+
+
+async def test_edits_of_an_outage_are_not_lost_to_whoever_puts_back_first(
+    redis_server: Start, namespace: str
+) -> None:
+    server, clock = redis_server(), Clock()
+    async with open_redis(server.url, session_ttl=None, deadline=None, clock=clock) as redis:
+        one, two = (Process(redis, Place(Tenant(namespace, "alice")), clock) for _ in range(2))
+        for name in ("changed", "deleted"):
+            await one.make(SetVariable(name, "old", None, 10))
+        await one.make(AppendNote("old", 10))
+        await one.make(SetTask(TaskState(task_id="old")))
+        assert await one.everything() == await two.everything()
+        server.kill()
+        clock.advance(60)
+        await one.make(SetVariable("changed", "new", None, 10))
+        assert await one.make(DeleteVariable("deleted"))
+        assert await one.make(ClearNotes()) == 1
+        assert await one.make(ClearTask())
+        server.restart()
+        clock.advance(60)
+        assert (await two.everything())[0] == {"changed": "old", "deleted": "old"}
+        for process in (one, two):
+            assert await process.everything() == ({"changed": "new"}, 0, None)
+
+
+async def test_what_is_known_is_put_back_once_however_many_calls_find_it_lost(
+    server: RedisServer, namespace: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    async with opened(server, namespace) as memory:
+        alice = memory.user("alice")
+        names = [f"block {i}" for i in range(6)]
+        for name in names:
+            await alice.blocks.set(name, name)
+        await alice.blocks.list()
+        server.command("FLUSHALL")
+        async with anyio.create_task_group() as tasks:
+            for i in range(24):
+                # Some have to connect first: they find out while others put back already.
+                tasks.start_soon(alice.blocks.set, names[i % 6], f"new {i}")
+        await heal(alice)
+        assert [block.name for block in await alice.blocks.list()] == names
+        assert await alice.working.conflicts() == ()
+    assert sum("has lost" in line for line in lines(caplog)) == 1
+
+
+async def test_variable_that_is_put_back_lives_for_as_long_as_it_would_have(
+    redis_server: Start, namespace: str
+) -> None:
+    server, clock = redis_server(), Clock()
+    async with open_redis(server.url, session_ttl=None, deadline=None, clock=clock) as redis:
+        process = Process(redis, Place(Tenant(namespace, "alice")), clock)
+        await process.make(SetVariable("brief", "1", 600.0, 10))
+        clock.advance(360)
+        server.command("FLUSHALL")
+        for _ in range(2):  # what is known here, and what is there then
+            assert list(await process.ask(GetVariables(("brief",)))) == ["brief"]
 
 
 async def test_memory_opens_without_its_server_if_that_is_bridged(
