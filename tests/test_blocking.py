@@ -8,9 +8,9 @@ import subprocess
 import sys
 import threading
 import traceback
-from collections.abc import Callable, Iterator
+from collections.abc import AsyncGenerator, Callable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
-from contextlib import nullcontext
+from contextlib import asynccontextmanager, nullcontext
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -33,7 +33,7 @@ from recollect import (
     blocking,
 )
 from recollect._blocking.deriving import INTERNAL
-from recollect._blocking.running import AT_ONCE
+from recollect._blocking.running import AT_ONCE, open_loop
 from recollect.blocking import open_memory
 from recollect.testing import Clock, HashEmbedder
 
@@ -311,6 +311,22 @@ def test_an_iterator_may_be_left_early(memory: Any, alice: Any):
     assert memory.statistics().leased == 0
 
 
+def test_no_more_is_read_ahead_than_is_carried_over_together(memory: Any):
+    made: list[int] = []
+
+    async def numbers() -> AsyncGenerator[int]:
+        while True:
+            made.append(len(made))
+            yield made[-1]
+
+    items = numbers()
+    given = memory._loop.iterate(items)
+    assert [next(given), next(given)] == [0, 1]
+    assert len(made) == AT_ONCE
+    given.close()
+    assert items.ag_frame is None
+
+
 def test_lines_are_read_in_the_thread_that_asked(memory: Any, alice: Any):
     readers: set[threading.Thread] = set()
 
@@ -379,6 +395,18 @@ def test_a_warning_reaches_the_caller_as_an_error(memory: Any, alice: Any):
     alice.remember("hello")
     with pytest.raises(recollect.IsolationWarning):
         memory.user(None).recall("hello")
+
+
+def test_what_goes_wrong_at_the_end_is_raised():
+    @asynccontextmanager
+    async def opened() -> AsyncGenerator[int]:
+        yield 1
+        raise OSError("the disk is gone")
+
+    before = threads()
+    with pytest.raises(OSError, match="the disk is gone"), open_loop(opened, backend="trio", options={}):
+        pass
+    assert threads() == before
 
 
 def test_a_memory_that_cannot_be_opened_leaves_no_thread():
@@ -459,11 +487,12 @@ def test_an_async_hook_may_call_from_another_thread(memory: Any, alice: Any):
 @pytest.mark.parametrize("error", [None, ValueError, KeyboardInterrupt])
 def test_after_the_block_no_thread_is_left(error: type[BaseException] | None):
     before = threads()
-    with nullcontext() if error is None else pytest.raises(error), open_memory() as memory:
-        memory.user("alice").remember("hello")
-        if error is not None:
-            raise error
-    assert threads() == before
+    for _ in range(20):
+        with nullcontext() if error is None else pytest.raises(error), open_memory() as memory:
+            memory.user("alice").remember("hello")
+            if error is not None:
+                raise error
+        assert threads() == before
 
 
 def test_after_the_block_every_call_is_refused(alice: Any):

@@ -31,7 +31,7 @@ class Derived:
         self._loop = loop
 
     def __getattr__(self, name: str) -> Any:
-        if name.startswith("_"):
+        if name.startswith("_") or name in INTERNAL:
             msg = f"{type(self).__name__!r} object has no attribute {name!r}"
             raise AttributeError(msg, name=name, obj=self)
         part = shown(getattr(self._original, name), self._loop)

@@ -9,6 +9,7 @@ from collections.abc import (
     Generator,
     Iterable,
     Mapping,
+    Sequence,
 )
 from concurrent.futures import CancelledError, Future
 from contextlib import AbstractAsyncContextManager, aclosing, contextmanager, suppress
@@ -16,10 +17,10 @@ from functools import partial
 from itertools import islice
 from typing import Any, TypeVar, overload
 
-from anyio import BrokenResourceError, CancelScope, create_memory_object_stream
-from anyio.abc import TaskStatus
-from anyio.from_thread import BlockingPortal, start_blocking_portal
-from anyio.lowlevel import current_token
+import anyio
+from anyio import BrokenResourceError, CancelScope, create_memory_object_stream, from_thread
+from anyio.from_thread import BlockingPortal
+from anyio.lowlevel import EventLoopToken, current_token
 from anyio.streams.memory import MemoryObjectSendStream
 
 from ..errors import ConfigurationError, MemoryClosed
@@ -193,25 +194,57 @@ def open_loop(
 
     Calls that other threads have not finished by then are cancelled before it is closed.
     """
-    loops: list[object] = []
+    ready: Future[tuple[T, Loop]] = Future()
+    begun: list[tuple[CancelScope, EventLoopToken]] = []
+    abandoned = False
 
-    async def hold(*, task_status: TaskStatus[tuple[T, Loop]]) -> None:
-        loops.append(current_token().native_token)
-        async with opened() as value, BlockingPortal() as portal:
-            task_status.started((value, Loop(portal)))
-            await portal.sleep_until_stopped()
+    async def hold() -> None:
+        with CancelScope() as scope:
+            begun.append((scope, current_token()))
+            if abandoned:
+                return
+            async with opened() as value, BlockingPortal() as portal:
+                ready.set_result((value, Loop(portal)))
+                await portal.sleep_until_stopped()
 
+    def run() -> None:
+        try:
+            anyio.run(hold, backend=backend, backend_options=dict(options or {}))
+        except BaseException as exc:  # noqa: BLE001  # whoever opened it is told, in another thread
+            failed.append(exc)
+            if not ready.done():
+                ready.set_exception(exc)
+
+    def finish() -> None:
+        nonlocal abandoned
+        abandoned = True
+        if ready.done() and ready.exception() is None:
+            ready.result()[1].end()
+        else:
+            for scope, token in begun:
+                with suppress(RuntimeError):  # it is over
+                    from_thread.run_sync(scope.cancel, token=token)
+        if thread.ident is not None:
+            thread.join()
+        _join_workers([token.native_token for _, token in begun])
+
+    failed: list[BaseException] = []
+    thread = threading.Thread(target=run, name="recollect", daemon=True)
     try:
-        with start_blocking_portal(backend, dict(options or {}), name="recollect") as thread:
-            held, (value, loop) = thread.start_task(hold)
-            try:
-                yield value, loop
-            finally:
-                loop.end()
-                with suppress(CancelledError):  # the loop is gone
-                    held.result()
+        thread.start()
+        yield ready.result()
     finally:
-        # The loop tells its worker threads to end, and does not wait for it.
-        for worker in threading.enumerate():
-            if getattr(worker, "loop", None) in loops:
-                worker.join(GRACE)
+        try:
+            finish()
+        except BaseException:  # an interrupt came by; a second one leaves it as it is
+            finish()
+            raise
+    if failed:
+        raise failed[0]
+
+
+def _join_workers(loops: Sequence[object]) -> None:
+    """Wait for the worker threads of a loop: it tells them to end, and does not wait for that."""
+    for worker in threading.enumerate():
+        if getattr(worker, "loop", None) in loops:
+            worker.join(GRACE)
