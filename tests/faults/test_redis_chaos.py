@@ -21,7 +21,6 @@ from recollect import (
     Limits,
     Memory,
     OutcomeUnknown,
-    StoreUnavailable,
     TryLater,
     UserMemory,
     VersionConflict,
@@ -206,7 +205,7 @@ async def heal(memories: list[Memory]) -> None:
             for name in TENANTS:
                 user = memory.user(name)
                 while True:
-                    with suppress(StoreUnavailable):
+                    with suppress(TryLater):
                         await user.task.get()
                     if user.working.status == THERE:
                         break
@@ -260,7 +259,7 @@ async def live(server: RedisServer, seed: int) -> Ledger:
             await to_thread.run_sync(server.restart)
             proxy.loses = lambda: False
             await heal(memories)
-        async with open_memory(redis=server.url, **options) as other:
+        async with open_memory(redis=server.url, **{**options, "deadline": 30.0}) as other:
             for name in TENANTS:
                 await compare(other.user(name), ledger)
     return ledger
