@@ -253,7 +253,17 @@ async def test_what_can_never_work_is_refused_on_opening(connect: Connect, optio
 
 
 @pytest.mark.parametrize(
-    "options", [{"max_users": 0}, {"patience": -1}, {"chunk_chars": True}, {"max_batch": "9"}]
+    "options",
+    [
+        {"max_users": 0},
+        {"patience": -1},
+        {"chunk_chars": True},
+        {"max_batch": "9"},
+        {"max_notes": 1.5},
+        {"max_unsaved": float("inf")},
+        {"session_ttl": float("inf")},
+        {"session_ttl": 1e12},
+    ],
 )
 def test_impossible_limits_are_refused(options) -> None:
     with pytest.raises(ConfigurationError):

@@ -37,6 +37,7 @@ class Tenant:
 
 
 _LIVES = ("user_idle_ttl", "variable_ttl", "session_ttl")
+_LONGEST = 1e11  # 3,000 years, which every store can count in its own way
 
 
 @dataclass(frozen=True, slots=True)
@@ -97,6 +98,12 @@ class Limits:
                     continue
                 msg = f"Limits.{f.name} must be a number of at least {lowest}, got {value!r}"
                 raise ConfigurationError(msg)
+            if isinstance(value, float) and f.name not in (*_LIVES, "patience"):
+                msg = f"Limits.{f.name} must be a whole number, got {value!r}"
+                raise ConfigurationError(msg)
+        if self.session_ttl is not None and self.session_ttl > _LONGEST:
+            msg = f"Limits.session_ttl must be at most {_LONGEST:.0f} seconds, or None for ever"
+            raise ConfigurationError(msg)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
