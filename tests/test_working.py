@@ -1,15 +1,17 @@
 """Working memory as handles offer it, in process and on Redis."""
 
 import math
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
+from contextlib import closing
 from datetime import UTC, datetime, timedelta, timezone
-from typing import Any
+from typing import Any, TypeVar
 
 import anyio
 import pytest
 
 from recollect import (
     ConfigurationError,
+    DeadlineExceeded,
     IdempotencyConflict,
     InvalidInput,
     Limits,
@@ -19,9 +21,14 @@ from recollect import (
     UserMemory,
     VersionConflict,
 )
+from recollect._workspace import Look
+from recollect.inprocess import InProcessArchive, InProcessWorking
+from recollect.stores import Place
 from recollect.testing import Clock
 
 from .conftest import Connect
+
+T = TypeVar("T")
 
 HANGS = 60
 
@@ -165,6 +172,26 @@ async def test_inherited_variable_is_that_of_the_nearest(sit: Connect) -> None:
             assert await own.get(name, "missing") == ("missing" if name != "session" else None)
         assert await own.get("nowhere", 7, inherit=True) == 7
         assert await handles["company"].variables.get("session", "missing", inherit=True) == "missing"
+
+
+class SlowWorking(InProcessWorking):
+    """Takes two thirds of the time that a call has for each look."""
+
+    async def look(self, local: Any, places: Sequence[Place], look: Look[T]) -> tuple[T, ...]:
+        await anyio.sleep(0.2)
+        return await super().look(local, places, look)
+
+
+async def test_to_inherit_takes_no_longer_than_a_call_may(anyio_backend: object) -> None:
+    memory = Memory(archive=InProcessArchive(), working=SlowWorking(), deadline=0.3)
+    with closing(memory):
+        alice = memory.user("alice", parents=[memory.user(f"team {i}") for i in range(4)])
+        for call in (alice.blocks.list, lambda **how: alice.blocks.get("a", **how)):
+            assert not await call()
+            with pytest.raises(DeadlineExceeded):
+                await call(inherit=True)
+        with pytest.raises(DeadlineExceeded):
+            await alice.variables.get("a", inherit=True)
 
 
 async def test_inherited_blocks_come_after_the_own(sit: Connect) -> None:

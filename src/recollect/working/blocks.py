@@ -23,10 +23,11 @@ class Blocks(Reach):
         if not inherit:
             return await self._look(ListBlocks())
         found: dict[str, Block] = {}
-        for places in self._lineage():
-            for blocks in await self._look_in(places, ListBlocks()):
-                for block in blocks:
-                    found.setdefault(block.name, block)
+        with self._as_one_call():
+            for places in self._lineage():
+                for blocks in await self._look_in(places, ListBlocks()):
+                    for block in blocks:
+                        found.setdefault(block.name, block)
         return tuple(found.values())
 
     async def get(self, name: str, *, inherit: bool = False) -> Block | None:
@@ -38,10 +39,11 @@ class Blocks(Reach):
         look = GetBlock(check_id("name", name))
         if not inherit:
             return await self._look(look)
-        for places in self._lineage():
-            for block in await self._look_in(places, look):
-                if block is not None:
-                    return block
+        with self._as_one_call():
+            for places in self._lineage():
+                for block in await self._look_in(places, look):
+                    if block is not None:
+                        return block
         return None
 
     async def set(

@@ -1,5 +1,6 @@
 """How the parts of working memory reach their scope in the store."""
 
+from contextlib import AbstractContextManager
 from hashlib import blake2b
 from itertools import groupby
 from typing import TypeVar
@@ -7,6 +8,7 @@ from typing import TypeVar
 from .. import _json
 from .._checks import check_optional_id
 from .._composition import Composition, Scope
+from .._deadline import bounded
 from .._ids import uuid7
 from .._workspace import Edit, Look
 from ..errors import DeadlineExceeded, OutcomeUnknown, RecollectError
@@ -60,6 +62,10 @@ class Reach:
             return OutcomeUnknown(stamp.id) if handed_over else DeadlineExceeded(seconds)
 
         return await composition.call(tenant, work, late=late)
+
+    def _as_one_call(self) -> AbstractContextManager[None]:
+        """Bound the looks within the block, one for each tenant, as one call is."""
+        return bounded(self._composition.deadline)
 
     def _lineage(self) -> list[tuple[Place, ...]]:
         """Return the scopes that this one inherits from, itself first, by tenant: one look for each."""

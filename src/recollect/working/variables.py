@@ -47,10 +47,14 @@ class Variables(Reach):
             inherit: if there is none, that of the agent, the tenant, or a parent of the handle.
         """
         look = GetVariables((check_id("key", key),))
-        for places in self._lineage() if inherit else [(self._place,)]:
-            for found in await self._look_in(places, look):
-                if key in found:
-                    return _json.loads(found[key].value)
+        if not inherit:
+            found = await self._look(look)
+            return _json.loads(found[key].value) if key in found else default
+        with self._as_one_call():
+            for places in self._lineage():
+                for found in await self._look_in(places, look):
+                    if key in found:
+                        return _json.loads(found[key].value)
         return default
 
     async def get_many(self, keys: Iterable[str]) -> dict[str, Any]:
