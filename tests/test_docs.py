@@ -34,9 +34,11 @@ CONTEXT = (ROOT / "docs" / "context.md").read_text(encoding="utf-8")
 BLOCKING = (ROOT / "docs" / "blocking.md").read_text(encoding="utf-8")
 CONSOLIDATION = (ROOT / "docs" / "consolidation.md").read_text(encoding="utf-8")
 EXPORT = (ROOT / "docs" / "export.md").read_text(encoding="utf-8")
+COMING = (ROOT / "docs" / "coming-from.md").read_text(encoding="utf-8")
 OUTAGE = ROOT / "docs" / "degradation.svg"
 PICTURE = ROOT / "docs" / "two-times.svg"
 SNIPPET = re.compile(r"<!-- on (\S+) -->\n```python\n(.*?)```", re.DOTALL)
+SCRIPTS = re.findall(r"<!-- a script -->\n```python\n(.*?)```", COMING, re.DOTALL)
 LAST_DRAWN = "2024-07-01"
 LIVES_IN = Predicate("lives_in", cardinality="one")
 
@@ -111,7 +113,15 @@ def test_working_memory_is_on_redis_what_the_page_says(redis_url: str):
         assert printed == [line.replace("local False", "redis False") for line in expected]
 
 
-@pytest.mark.parametrize("code", re.findall(r"```python\n(.*?)```", BLOCKING, re.DOTALL))
+def test_who_comes_from_another_memory_is_told_the_truth():
+    outputs, _ = anyio.run(told, COMING)
+    assert len(outputs) + len(SCRIPTS) == COMING.count("```python") >= 15
+    for printed, expected in outputs:
+        assert printed == expected
+    assert sum(bool(expected) for _, expected in outputs) >= 15
+
+
+@pytest.mark.parametrize("code", [*re.findall(r"```python\n(.*?)```", BLOCKING, re.DOTALL), *SCRIPTS])
 def test_the_scripts_without_await_print_what_the_page_says(code: str):
     printed = StringIO()
     with redirect_stdout(printed):
