@@ -50,6 +50,10 @@ class Circuit:
         self._become("half-open")
         return self._pass
 
+    def is_current(self, given: int) -> bool:
+        """Whether a pass is of the present state: else it says nothing of it."""
+        return given == self._pass
+
     def succeeded(self, given: int) -> bool:
         """The server answered; return whether that has closed the circuit."""
         if given != self._pass or self.state == "closed":

@@ -18,7 +18,7 @@ import logging
 from collections.abc import AsyncGenerator, Awaitable, Callable, Hashable, Sequence
 from contextlib import asynccontextmanager, suppress
 from dataclasses import replace
-from typing import Any, TypeVar, cast
+from typing import TypeVar, cast
 
 import anyio
 from anyio.lowlevel import checkpoint_if_cancelled
@@ -27,7 +27,8 @@ from ._circuit import Circuit
 from ._clock import Clock, utc_now
 from ._standby import Line, Local
 from ._unsaved import Replica, calling
-from ._workspace import CountAll, Edit, ListKeys, ListNotes, ListVariables, Look, Taking
+from ._workspace import CountAll, Edit, Look, Taking
+from ._workspace.parts import whole
 from .errors import Conflict, InvalidInput, NotFound, RecollectError, StoreUnavailable
 from .stores import Away, Emptied, Forgotten, Place, RemoteWorking, ReplyLost, Stamp, Wiped, WorkingStore
 from .stores.traits import traits_of
@@ -172,7 +173,7 @@ class FallbackWorking(WorkingStore):
     async def _apply(self, local: Local, place: Place, edit: Edit[T], stamp: Stamp, losses: int) -> T:
         line = self._line(local, place.tenant)
         replica = local.replica(place)
-        made = replica.repeated(stamp)
+        made = replica.repeated(stamp, asks=line.edits.state == "closed")
         if made is not None:
             return cast("T", made[0])
         try:
@@ -195,7 +196,7 @@ class FallbackWorking(WorkingStore):
             except (Away, ReplyLost) as exc:
                 return self._keep(local, replica, edit, stamp, exc)
         replica.learn(call, edit, result, self._clock())
-        replica.remember(stamp, result)
+        replica.remember(stamp, result, kept=False)
         replica.touched_at = self._now()
         return result
 
@@ -228,12 +229,12 @@ class FallbackWorking(WorkingStore):
             return look.look(replica.space, self._clock())
         if isinstance(look, CountAll | Taking) or replica.may_have_arrived(look.needs):
             raise StoreUnavailable(AWAY)
-        all_of_it = _whole(look)
-        with calling((replica,), all_of_it) as (call,):
-            (found,) = await self._primary.look(local.primary, [replica.place], all_of_it)
+        asked = whole(look)
+        with calling((replica,), asked) as (call,):
+            (found,) = await self._primary.look(local.primary, [replica.place], asked)
         if call.crossed:
             raise StoreUnavailable(AWAY)
-        all_of_it.learn(replica.space, found, self._clock())
+        asked.learn(replica.space, found, self._clock())
         if not replica.space.knows(look.needs):
             return cast("T", found)  # what only the store has: no edit of the log is about it
         replica.overlay(look.needs, self._clock())
@@ -317,6 +318,9 @@ class FallbackWorking(WorkingStore):
         sent = isinstance(exc, ReplyLost)
         if not replica.space.knows(edit.needs) or not local.holds(replica):
             raise exc
+        made = replica.repeated(stamp, asks=False)
+        if made is not None:
+            return cast("T", made[0])
         if local.unsaved >= self._limits.max_unsaved or self._weight >= self._limits.max_unsaved_bytes:
             if sent:
                 raise exc
@@ -359,6 +363,8 @@ class FallbackWorking(WorkingStore):
                 local.lock = None  # with somebody waiting for it, another one would let two send at a time
 
     def _went_away(self, line: Line, circuit: Circuit, given: int, *, writes_only: bool) -> None:
+        if not circuit.is_current(given):  # it was sent before the server came back
+            return
         now = self._now()
         circuit.failed(given, now)
         for other in (line.edits,) if writes_only else (line.looks, line.edits):
@@ -377,13 +383,6 @@ class FallbackWorking(WorkingStore):
         if line.since is not None and line.looks.state == line.edits.state == "closed":
             line.since = None
             logger.warning("Redis is back: %d tenants have unsaved edits", len(self._owing))
-
-
-def _whole(look: Look[Any]) -> Look[Any]:
-    """Return the question whose answer tells all that is needed to answer this one."""
-    if isinstance(look, ListNotes):
-        return ListNotes(None)
-    return ListVariables() if isinstance(look, ListKeys) else look
 
 
 @asynccontextmanager

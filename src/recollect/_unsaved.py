@@ -25,16 +25,10 @@ from ._ids import derived, uuid7
 from ._workspace import (
     BLOCKS,
     NOTES,
-    STORE,
-    TASK,
     VARIABLES,
     AppendBlock,
     AppendNote,
-    ClearNotes,
-    ClearTask,
-    ClearVariables,
     DeleteBlock,
-    DeleteVariable,
     Edit,
     Look,
     MoveBlock,
@@ -49,6 +43,7 @@ from ._workspace import (
     Workspace,
     put,
 )
+from ._workspace.parts import block_of, deletes, is_about, overlap, part_of, replaces
 from .errors import IdempotencyConflict
 from .stores import Place, Stamp
 from .types import Block
@@ -110,7 +105,7 @@ class Replica:
         log: what is not saved, in order.
         bases: of each block in the log, the version that the store has, as far as is known: 0 for none,
             None if it was never seen, `NEVER` after a conflict.
-        done: results of what was made under keys of the user's.
+        done: digests and results of what was made under keys of the user's, and whether it was kept here.
         touched_at: when it last was as the store had it, monotonic, seconds.
         under_way: calls of the store, in the order in which they began.
     """
@@ -119,7 +114,7 @@ class Replica:
     space: Workspace = field(default_factory=Workspace)
     log: list[Entry] = field(default_factory=list[Entry])
     bases: dict[str, int | None] = field(default_factory=dict[str, int | None])
-    done: dict[str, tuple[str, Any]] = field(default_factory=dict[str, tuple[str, Any]])
+    done: dict[str, tuple[str, Any, bool]] = field(default_factory=dict[str, tuple[str, Any, bool]])
     touched_at: float = 0.0
     under_way: list[UnderWay] = field(default_factory=list[UnderWay])
 
@@ -127,15 +122,18 @@ class Replica:
     def weight(self) -> int:
         return sum(entry.weight for entry in self.log)
 
-    def repeated(self, stamp: Stamp) -> tuple[Any] | None:
+    def repeated(self, stamp: Stamp, *, asks: bool) -> tuple[Any] | None:
         """Return the result of an edit that was made under the same key.
+
+        Args:
+            asks: whether the store can be asked: it knows what it made, and what was forgotten since.
 
         Raises:
             IdempotencyConflict: the key belongs to another edit.
         """
-        if stamp.id not in self.done:
+        if stamp.id not in self.done or (asks and not self.done[stamp.id][2]):
             return None
-        digest, result = self.done[stamp.id]
+        digest, result, _ = self.done[stamp.id]
         if digest != stamp.digest:
             raise IdempotencyConflict(stamp.id)
         return (result,)
@@ -158,16 +156,16 @@ class Replica:
         self.remember(stamp, result)
         return result
 
-    def remember(self, stamp: Stamp, result: Any) -> None:
+    def remember(self, stamp: Stamp, result: Any, *, kept: bool = True) -> None:
         """Note what came of an edit under a key of the user's: made again, here or there, it counts once."""
         if stamp.digest:
-            self.done[stamp.id] = (stamp.digest, result)
+            self.done[stamp.id] = (stamp.digest, result, kept)
             if len(self.done) > KEYS:
                 del self.done[next(iter(self.done))]
 
     def begin(self, call: UnderWay) -> UnderWay:
         for other in self.under_way:
-            if (call.edits or other.edits) and _overlap(call.parts, other.parts):
+            if (call.edits or other.edits) and overlap(call.parts, other.parts):
                 call.crossed = call.crossed or other.edits
                 other.crossed = other.crossed or call.edits
         self.under_way.append(call)
@@ -179,8 +177,8 @@ class Replica:
         What was kept here meanwhile was not made from that, and stands until the store has both.
         """
         adds = isinstance(edit, AppendNote | ResolveConflict | RestoreCheckpoint)  # or has us forget
-        kept = not adds and any(_is_about(each.edit, call.parts) for each in self.log)
-        known = self.space.blocks.get(_block(edit) or "") if call.crossed else None
+        kept = not adds and any(is_about(each.edit, call.parts) for each in self.log)
+        known = self.space.blocks.get(block_of(edit) or "") if call.crossed else None
         overtaken = known is not None and known.version > getattr(result, "version", known.version)
         if not kept and not overtaken:
             edit.learn(self.space, result, now)
@@ -205,7 +203,7 @@ class Replica:
         edit = self.log.pop(0).edit
         if isinstance(edit, SaveBlock | AppendBlock):
             self._rebase(edit, result)
-            if not any(_block(entry.edit) == edit.name for entry in self.log):
+            if not any(block_of(entry.edit) == edit.name for entry in self.log):
                 edit.learn(self.space, result, now)
                 self.bases.pop(edit.name, None)
 
@@ -221,12 +219,12 @@ class Replica:
 
     def may_have_arrived(self, parts: Sequence[Part]) -> bool:
         """Whether the store may have edits of the log that are about these parts, or may not."""
-        return any(entry.sent and _is_about(entry.edit, parts) for entry in self.log)
+        return any(entry.sent and is_about(entry.edit, parts) for entry in self.log)
 
     def overlay(self, parts: Sequence[Part], now: datetime) -> None:
         """Make the edits of the log on parts that were learnt just now of a store that has none of them."""
         for edit in [entry.edit for entry in self.log]:
-            if not _is_about(edit, parts):
+            if not is_about(edit, parts):
                 continue
             if isinstance(edit, SaveBlock):
                 put(self.space, edit.name, edit.text, now, version=edit.version)
@@ -236,8 +234,8 @@ class Replica:
     def put_back(self, now: datetime, made_at: float) -> None:
         """The store has lost all it had: what is known here is what it has yet to get."""
         # Others may have put back what was changed or deleted here meanwhile: that is later than theirs.
-        made = {_part(entry.edit): entry.made_at for entry in self.log}
-        gone = [entry for entry in self.log if _deletes(entry.edit)]
+        made = {part_of(entry.edit): entry.made_at for entry in self.log}
+        gone = [entry for entry in self.log if deletes(entry.edit)]
         rest = [entry for entry in self.log if isinstance(entry.edit, AppendNote)]
         edits: list[Edit[Any]] = [
             *(SaveBlock(uuid7(), block.name, block.text, 0, block.version) for block in self._blocks()),
@@ -252,7 +250,7 @@ class Replica:
 
     def _base(self, edit: Edit[Any]) -> tuple[str, int | None] | None:
         """Return a block that is changed, and its version before that."""
-        name = _block(edit)
+        name = block_of(edit)
         if name is None or isinstance(edit, MoveBlock):
             return None
         known = self.space.blocks.get(name)
@@ -269,7 +267,7 @@ class Replica:
                 return SaveBlock(id, edit.name, text, None, version)
             case AppendBlock():
                 block = self.space.blocks[edit.name]
-                of_it = [entry for entry in self.log if _block(entry.edit) == edit.name]
+                of_it = [entry for entry in self.log if block_of(entry.edit) == edit.name]
                 if not sent and of_it and isinstance(of_it[-1].edit, SaveBlock) and not of_it[-1].sent:
                     return SaveBlock(id, edit.name, block.text, None, block.version)
                 return replace(edit, at_most=UNBOUNDED)
@@ -281,7 +279,7 @@ class Replica:
                 return edit
 
     def _drop_what_is_replaced_by(self, edit: Edit[Any]) -> None:
-        self.log = [entry for entry in self.log if entry.sent or not _replaces(edit, entry.edit)]
+        self.log = [entry for entry in self.log if entry.sent or not replaces(edit, entry.edit)]
 
     def _rebase(self, edit: SaveBlock | AppendBlock, result: Any) -> None:
         """Note what the next edit of a block is made from, now that this one has arrived."""
@@ -300,7 +298,7 @@ class Replica:
 
     def _entry(self, edit: Edit[Any], made: Mapping[Part, float]) -> Entry:
         id = edit.id if isinstance(edit, SaveBlock) else uuid7()
-        return Entry(edit, Stamp(id), made.get(_part(edit), self.touched_at))
+        return Entry(edit, Stamp(id), made.get(part_of(edit), self.touched_at))
 
     def _blocks(self) -> list[Block]:
         return [block for block in self.space.in_order() if self.space.knows(((*BLOCKS, block.name),))]
@@ -329,72 +327,10 @@ class Replica:
 @contextmanager
 def calling(replicas: Sequence[Replica], what: Look[Any] | Edit[Any]) -> Generator[list[UnderWay]]:
     """Note that a call of the store is under way for as long as the block lasts."""
-    parts = (_part(what),) if isinstance(what, Edit) else what.needs
+    parts = (part_of(what),) if isinstance(what, Edit) else what.needs
     calls = [replica.begin(UnderWay(parts, isinstance(what, Edit))) for replica in replicas]
     try:
         yield calls
     finally:
         for replica, call in zip(replicas, calls, strict=True):
             replica.under_way.remove(call)
-
-
-def _block(edit: Edit[Any]) -> str | None:
-    """Return the name of the block that an edit changes."""
-    match edit:
-        case SetBlock() | AppendBlock() | DeleteBlock() | SaveBlock() | MoveBlock():
-            return edit.name
-        case _:
-            return None
-
-
-def _part(edit: Edit[Any]) -> Part:
-    """Return what an edit changes; the empty part is all of it."""
-    match edit:
-        case RestoreCheckpoint():
-            return ()
-        case MoveBlock() | ResolveConflict():
-            return BLOCKS
-        case SetBlock() | AppendBlock() | DeleteBlock() | SaveBlock():
-            return (*BLOCKS, edit.name)
-        case SetVariable() | DeleteVariable():
-            return (*VARIABLES, edit.key)
-        case ClearVariables():
-            return VARIABLES
-        case AppendNote() | ClearNotes():
-            return NOTES
-        case SetTask() | UpdateTask() | ClearTask():
-            return TASK
-        case _:
-            return STORE
-
-
-def _deletes(edit: Edit[Any]) -> bool:
-    clears = isinstance(edit, DeleteVariable | ClearVariables | ClearTask | ClearNotes)
-    return clears or (isinstance(edit, SaveBlock) and edit.text is None)
-
-
-def _is_about(edit: Edit[Any], parts: Sequence[Part]) -> bool:
-    return _overlap((_part(edit),), parts)
-
-
-def _overlap(some: Sequence[Part], others: Sequence[Part]) -> bool:
-    return any(one[: len(other)] == other[: len(one)] for one in some for other in others)
-
-
-def _replaces(late: Edit[Any], earlier: Edit[Any]) -> bool:
-    """Whether nothing is left of an earlier edit once the late one is made."""
-    match late:
-        case SaveBlock():
-            return isinstance(earlier, SaveBlock | AppendBlock) and earlier.name == late.name
-        case MoveBlock():
-            return isinstance(earlier, MoveBlock) and earlier.name == late.name
-        case SetVariable() | DeleteVariable():
-            return isinstance(earlier, SetVariable | DeleteVariable) and earlier.key == late.key
-        case ClearVariables():
-            return isinstance(earlier, SetVariable | DeleteVariable | ClearVariables)
-        case SetTask() | ClearTask():
-            return isinstance(earlier, SetTask | ClearTask | UpdateTask)
-        case ClearNotes():
-            return isinstance(earlier, AppendNote | ClearNotes)
-        case _:
-            return False

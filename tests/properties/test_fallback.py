@@ -486,3 +486,13 @@ async def test_a_key_counts_once_on_both_sides_of_an_outage(outage: Outage | Non
     assert [block.text for block in await world.truth(ListBlocks())] == ["more"]
     with pytest.raises(IdempotencyConflict):
         await each.store.apply(each.local, PLACE, edit, Stamp("key", digest="e"))
+
+
+async def test_a_key_returns_nothing_that_was_forgotten_meanwhile() -> None:
+    world = World()
+    one, other = world.processes
+    edit, stamp = SetBlock("persona", "secret", None, BIG), Stamp("key", digest="d")
+    await one.store.apply(one.local, PLACE, edit, stamp)
+    await other.store.erase(other.local, PLACE.tenant, None)
+    said = await one.store.apply(one.local, PLACE, edit, stamp)
+    assert await world.truth(GetBlock("persona")) == said  # made anew: who says it again wants it again

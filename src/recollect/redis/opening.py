@@ -24,6 +24,9 @@ Client: TypeAlias = Redis | RedisCluster
 OPERATION = 1.0
 """Seconds that the server may take for one command, connecting included; at most a third of the deadline."""
 
+SHORTEST = 0.25
+"""Seconds that it may take even so: below that a loop that is busy looks like a server that is away."""
+
 CLUSTER = ("redis+cluster", "rediss+cluster")
 SCHEMES = ("redis", "rediss", "unix", *CLUSTER)
 OLDEST = (6, 2)
@@ -59,7 +62,7 @@ async def open_redis(
         StoreUnavailable: the server did not answer, and had to.
     """
     require_asyncio("Redis")
-    operation = OPERATION if deadline is None else min(OPERATION, deadline / 3)
+    operation = OPERATION if deadline is None else min(OPERATION, max(deadline / 3, SHORTEST))
     there = _reached(server, connections=connections, patience=patience, operation=operation)
     try:
         await _greet(there, must_answer=must_answer)

@@ -148,10 +148,11 @@ class RedisWorking(RemoteWorking):
         self, drops: bytes, tenant: Tenant, session_id: str | None
     ) -> tuple[Wiped, bytes, bytes]:
         """Return what there was, and the epochs before and after."""
+        key, id = self._keys.tenant(tenant), uuid7().encode()
         reply = await self._answer(
             ERASE,
-            (self._keys.tenant(tenant),),
-            (drops, self._now(0), self._session_ttl, suffix(session_id), uuid7().encode()),
+            (key, key + b":o:" + id),
+            (drops, self._now(0), self._session_ttl, suffix(session_id), id),
         )
         end = reply.index(b"\n")
         (*counts, before), _ = unpacked(reply, end + 1)

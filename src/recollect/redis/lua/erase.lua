@@ -1,11 +1,17 @@
 -- Drop all scopes of a tenant, or of one of its sessions; or count what is in them.
--- KEYS: the tenant's hash.
+-- KEYS: the tenant's hash, the operation: made again, it returns what it returned first.
 -- ARGV: '1' to drop, '0' to count; now, or '' for the time here; the time to live of sessions in milliseconds, '0' for
 -- ever; what the names of the scopes end with, '' for all; the epoch to begin with if there is none.
 -- Returns the counts of blocks, variables, notes, checkpoints, tasks, conflicts; replies with the epoch that follows,
 -- and the one before as the last of these.
 
 local KEPT = 100
+local OPERATION_TTL = 3600000
+
+local made = call('GET', KEYS[2])
+if made then
+  return made
+end
 
 local drops = ARGV[1] == '1'
 local now = ARGV[2]
@@ -76,4 +82,8 @@ if drops then
   epoch = note()
 end
 counts[#counts + 1] = before
-return table.concat(add(opening(OK, epoch), counts))
+local reply = table.concat(add(opening(OK, epoch), counts))
+if drops then
+  call('SET', KEYS[2], reply, 'PX', OPERATION_TTL)
+end
+return reply
