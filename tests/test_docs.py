@@ -121,6 +121,22 @@ def test_who_comes_from_another_memory_is_told_the_truth():
     assert sum(bool(expected) for _, expected in outputs) >= 15
 
 
+async def test_who_comes_from_another_memory_finds_it_so_on_servers(
+    schema: str, postgres_dsn: str, redis_url: str
+):
+    servers = f'postgres="{postgres_dsn}", schema="{schema}", migrate="auto", redis="{redis_url}"'
+    page, opened = COMING.replace("shop", f"shop-{uuid4()}"), "\nasync with open_memory("
+    for options in re.findall(rf"{re.escape(opened)}(\w+)=", page):
+        namespace = "" if options == "settings" else f'namespace="docs-{uuid4()}", '
+        given = f"{opened}{servers}, deadline=60.0, {namespace}{options}="
+        page = page.replace(f"{opened}{options}=", given)
+    assert page.count(opened) == page.count(f"{opened}{servers}") >= 4
+    outputs, _ = await told(page)
+    assert len(outputs) + len(SCRIPTS) == COMING.count("```python")
+    for printed, expected in outputs:
+        assert printed == expected
+
+
 @pytest.mark.parametrize("code", [*re.findall(r"```python\n(.*?)```", BLOCKING, re.DOTALL), *SCRIPTS])
 def test_the_scripts_without_await_print_what_the_page_says(code: str):
     printed = StringIO()
