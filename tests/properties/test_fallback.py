@@ -494,5 +494,6 @@ async def test_a_key_returns_nothing_that_was_forgotten_meanwhile() -> None:
     edit, stamp = SetBlock("persona", "secret", None, BIG), Stamp("key", digest="d")
     await one.store.apply(one.local, PLACE, edit, stamp)
     await other.store.erase(other.local, PLACE.tenant, None)
+    world.pass_time(1)
     said = await one.store.apply(one.local, PLACE, edit, stamp)
     assert await world.truth(GetBlock("persona")) == said  # made anew: who says it again wants it again

@@ -39,7 +39,7 @@ class SwitchedServer:
         self.epoch = 0
         self.store = InProcessWorking(clock=clock)
         self.desks: dict[Tenant, Desk] = {}
-        self.done: dict[tuple[Tenant, str], tuple[str, Any]] = {}
+        self.done: dict[tuple[Place, str], tuple[str, Any]] = {}
         self.forgotten: dict[Tenant, list[tuple[datetime, str | None]]] = {}
         self.clock = clock
 
@@ -94,10 +94,10 @@ class SwitchedWorking(RemoteWorking):
         if self.outage in ("away", "read-only"):
             raise Away("away", writes_only=self.outage == "read-only")
         desk = self._desk(local, place.tenant)
-        made = self._server.done.get((place.tenant, stamp.id))
+        made = self._server.done.get((place, stamp.id))
         if made is None:
             made = stamp.digest, await self._server.store.apply(desk, place, edit, stamp)
-            self._server.done[place.tenant, stamp.id] = made
+            self._server.done[place, stamp.id] = made
         digest, result = made
         if digest != stamp.digest:
             raise IdempotencyConflict(stamp.id)
@@ -112,6 +112,9 @@ class SwitchedWorking(RemoteWorking):
             raise Away("away", writes_only=self.outage == "read-only")
         server = self._server
         wiped = await server.store.erase(server.desks.setdefault(tenant, Desk()), tenant, session_id)
+        for place, id in list(server.done):
+            if place.tenant == tenant and session_id in (None, place.session_id):
+                del server.done[place, id]
         listed = server.forgotten.setdefault(tenant, [])
         listed.append((server.clock(), session_id))
         if local.epoch == server.epoch and local.forgotten == len(listed) - 1:
