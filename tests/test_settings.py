@@ -51,7 +51,16 @@ def said(exc: BaseException) -> str:
 
 
 def test_settings_are_the_arguments_of_open_memory_that_are_no_code() -> None:
-    code = {"embedder", "reranker", "predicates", "on_conflict", "clock", "count_tokens", "settings"}
+    code = {
+        "embedder",
+        "reranker",
+        "predicates",
+        "on_conflict",
+        "on_evict",
+        "clock",
+        "count_tokens",
+        "settings",
+    }
     defaults = {name: each.default for name, each in inspect.signature(open_memory).parameters.items()}
     assert set(defaults) - {each.name for each in fields(Settings)} <= code | {"extractor"}
     assert Settings().arguments().items() <= defaults.items()

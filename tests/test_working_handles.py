@@ -6,7 +6,7 @@ from typing import Any
 import anyio
 import pytest
 
-from recollect import Limits, Memory, MemoryClosed, Overloaded, Tenant, UserMemory
+from recollect import Limits, Memory, MemoryClosed, Overloaded, Tenant, UserMemory, open_memory
 from recollect._composition import TenantState
 from recollect.inprocess import InProcessArchive, InProcessWorking
 from recollect.memory import open_tenants
@@ -48,10 +48,8 @@ def _memory(limits: Limits, evicted: list[tuple[Tenant, Any]], clock: Clock) -> 
     def on_evict(tenant: Tenant, state: TenantState) -> None:
         evicted.append((tenant, state.working))
 
-    tenants = open_tenants(limits, working, on_evict=on_evict)
-    return Memory(
-        archive=InProcessArchive(clock=clock), working=working, tenants=tenants, limits=limits, clock=clock
-    )
+    archive = InProcessArchive(clock=clock)
+    return Memory(archive=archive, working=working, limits=limits, clock=clock, on_evict=on_evict)
 
 
 async def test_evicted_tenant_leaves_its_working_memory_to_who_is_told(clock: Clock) -> None:
@@ -145,3 +143,15 @@ async def test_idle_session_is_forgotten_and_the_tenant_is_not(sit: Connect, clo
         clock.advance(60)
         assert await session.blocks.list() == ()
         assert len(await alice.blocks.list()) == 1
+
+
+async def test_who_opens_a_memory_is_told_what_is_evicted() -> None:
+    evicted: list[str | None] = []
+    options = {
+        "limits": Limits(max_users=1),
+        "on_evict": lambda tenant, state: evicted.append(tenant.user_id),
+    }
+    async with open_memory(**options) as memory:
+        await memory.user("alice").blocks.set("a", "of alice")
+        await memory.user("bob").blocks.set("a", "of bob")
+    assert evicted == ["alice"]

@@ -19,12 +19,13 @@ from .settings import Settings, with_settings
 from .types import Limits, RecallWeights
 
 if TYPE_CHECKING:
+    from ._composition import TenantState
     from .memory import Memory
     from .postgres import Pool
     from .predicates import Predicate, Predicates
     from .redis import Client as RedisClient
     from .stores import Archive, Embedder, Extractor, Place, Reranker, WorkingStore
-    from .types import BlockConflict
+    from .types import BlockConflict, Tenant
     from .user import UserMemory
 
     OnConflict = Callable[[UserMemory, BlockConflict], Awaitable[None] | None]
@@ -46,6 +47,7 @@ async def open_memory(
     language: str = "english",
     on_outage: Literal["local", "error"] = "local",
     on_conflict: "OnConflict | None" = None,
+    on_evict: "Callable[[Tenant, TenantState], None] | None" = None,
     on_embedding_mismatch: Literal["error", "reembed"] = "error",
     on_predicate_mismatch: Literal["error", "replace"] = "error",
     deadline: float | None = 5.0,
@@ -77,6 +79,8 @@ async def open_memory(
             it knows it, and saves what was written when Redis is back; "error" raises `StoreUnavailable`.
         on_conflict: called, sync or async, with a handle and a `BlockConflict` when a block turns out to have
             been changed here and elsewhere while Redis was away; `user.working.resolve` ends it.
+        on_evict: called with a tenant and what this process keeps of it before that is dropped, because the
+            tenant map is full or it was idle for too long: in process its working memory goes with it.
         on_embedding_mismatch: what to do if the archive holds vectors of another model: "error", or
             "reembed" to drop them and leave every episode pending.
         on_predicate_mismatch: what to do if the archive knows a predicate by another rule: "error", or
@@ -109,6 +113,7 @@ async def open_memory(
             archive=archive, working=working, namespace=namespace, embedder=embedder, reranker=reranker,
             extractor=extractor, predicates=declared.values(), limits=limits, weights=weights,
             language=language, deadline=deadline, clock=clock or utc_now, count_tokens=count_tokens,
+            on_evict=on_evict,
         )  # fmt: skip
         await _adopt(archive, embedder, declared, reembed=reembed, replace=replace, deadline=deadline)
         _watch(memory, working, on_conflict)

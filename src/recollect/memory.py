@@ -46,6 +46,7 @@ class Memory:
         archive: episodes and facts. Its embedder must be the one given here: `archive.adopt_embedder`.
         working: working memory.
         tenants: shared with other memories of the process on the same stores; None for one of its own.
+        on_evict: called with a tenant and its state before that is dropped; of a map of its own.
         namespace: default of `user`.
         embedder: without one, recall goes by words and context.
         reranker: scores the best hits of a recall anew.
@@ -80,6 +81,7 @@ class Memory:
         deadline: float | None = 5.0,
         clock: Clock = utc_now,
         count_tokens: CountTokens = estimated_tokens,
+        on_evict: Callable[[Tenant, TenantState], None] | None = None,
     ) -> None:
         if language not in languages():
             msg = f"unknown language {language!r}; known are {', '.join(sorted(languages()))}"
@@ -92,7 +94,7 @@ class Memory:
         self._composition = Composition(
             archive=archive,
             working=working,
-            tenants=open_tenants(limits, working) if tenants is None else tenants,
+            tenants=open_tenants(limits, working, on_evict=on_evict) if tenants is None else tenants,
             embedding=embedding,
             reranker=reranker,
             extractor=_checked_extractor(extractor),
