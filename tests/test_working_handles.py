@@ -147,11 +147,11 @@ async def test_idle_session_is_forgotten_and_the_tenant_is_not(sit: Connect, clo
 
 async def test_who_opens_a_memory_is_told_what_is_evicted() -> None:
     evicted: list[str | None] = []
-    options = {
-        "limits": Limits(max_users=1),
-        "on_evict": lambda tenant, state: evicted.append(tenant.user_id),
-    }
-    async with open_memory(**options) as memory:
+
+    def on_evict(tenant: Tenant, state: object) -> None:
+        evicted.append(tenant.user_id)
+
+    async with open_memory(limits=Limits(max_users=1), on_evict=on_evict) as memory:
         await memory.user("alice").blocks.set("a", "of alice")
         await memory.user("bob").blocks.set("a", "of bob")
     assert evicted == ["alice"]
