@@ -98,5 +98,5 @@ def machine(session: nox.Session) -> None:
 def bench(session: nox.Session) -> None:
     """Run the benchmarks that need no data of others; `-- NAME` for one of them."""
     session.install(".[cli,embedded]", *groups("bench"))
-    for name in session.posargs or ("remember", "recall", "tenants", "facts", "working"):
+    for name in session.posargs or ("remember", "recall", "tenants", "facts", "fact_reads", "working"):
         session.run("python", f"benchmarks/{name}.py")

@@ -134,6 +134,47 @@ def show(title: str, header: Sequence[str], rows: Iterable[Sequence[str]]) -> No
     console.print(table) if console.is_terminal else Console(width=140).print(table)
 
 
+def compared(found: Mapping[str, Sequence["Load"]]) -> dict[str, Any]:
+    """Return the figures of "ours" and of the "floor", and the ratios of each round."""
+    sides = {
+        side: {
+            "rate": spread(each.rate for each in loads),
+            "p50_ms": spread(each.percentile(50) for each in loads),
+            "p99_ms": spread(each.percentile(99) for each in loads),
+            "client_cpu_us": spread(each.cpu_us for each in loads),
+        }
+        for side, loads in found.items()
+    }
+    pairs = list(zip(found["ours"], found["floor"], strict=True))
+    return {
+        **sides,
+        "rate_to_floor": spread(a.rate / b.rate for a, b in pairs),
+        "p99_to_floor": spread(a.percentile(99) / b.percentile(99) for a, b in pairs),
+    }
+
+
+def show_compared(title: str, results: Mapping[str, Any]) -> None:
+    """Print a table of what `compared` returned, by name."""
+    show(
+        f"{title}; ratios with lowest and highest",
+        ["load", "", "calls/s", "p50 ms", "p99 ms", "client CPU us", "our rate to it", "our p99 to it"],
+        [
+            (
+                name if side == "ours" else "",
+                side,
+                *(
+                    f"{r[side][figure]['median']:,}"
+                    for figure in ("rate", "p50_ms", "p99_ms", "client_cpu_us")
+                ),
+                "" if side == "ours" else shown(r["rate_to_floor"], " x"),
+                "" if side == "ours" else shown(r["p99_to_floor"], " x"),
+            )
+            for name, r in results.items()
+            for side in ("ours", "floor")
+        ],
+    )
+
+
 def save(name: str, results: object, *, servers: Mapping[str, str] | None = None) -> None:
     """Write `results/NAME.json`: the figures, and what they were measured on."""
     RESULTS.mkdir(exist_ok=True)

@@ -1,18 +1,14 @@
-"""How fast are facts added and found in PostgreSQL, beside hand-written SQL that does the same work?
+"""How fast are facts added in PostgreSQL, beside hand-written SQL that does the same work?
 
-    python benchmarks/facts.py [--postgres DSN] [--rounds 5] [--calls 3200] [--facts 1000000]
+    python benchmarks/facts.py [--postgres DSN] [--rounds 5] [--calls 3200]
 
-Adding: the floor is one transaction for each call, as it would be written by hand for this one case: take the
+The floor is one transaction for each call, as it would be written by hand for this one case: take the
 clock row, read the current piece of the slot, close it, and store the header, the assertion, its text and the
 new piece, in the same tables with the same indexes; a pool of 16. Each call sets a new value of a predicate
 with one value at a time, on one of a hundred subjects of a tenant.
-
-Finding: one subject's current facts of a predicate, among a million facts of a thousand tenants. The floor is
-the same statement with the same arguments on the bare driver, its rows left as records.
 """
 
 from collections.abc import Awaitable, Callable, Sequence
-from datetime import UTC, datetime
 from functools import partial
 from hashlib import blake2b
 
@@ -21,22 +17,19 @@ import asyncpg
 from _measure import (
     SCHEMA,
     arguments,
+    compared,
     in_turns,
     load,
     raw_pool,
     save,
     server,
-    show,
-    shown,
-    spread,
+    show_compared,
     versions,
 )
 
 from recollect import Memory, Predicate, Tenant, open_memory
 from recollect._draft import digest, text_digest
 from recollect._ids import uuid7
-from recollect.postgres import facts as postgres_facts
-from recollect.stores.facts import FactFilter
 
 SUBJECTS = 100
 PREDICATE = Predicate("mood", cardinality="one")
@@ -81,32 +74,6 @@ from (values
 ) as given (assertion_tx, seq, valid_from, valid_to, digest)
 where given.assertion_tx is not null
 """
-FILL = (
-    f"""
-    insert into {SCHEMA}.tenant (tenant, namespace, user_id, tx, at)
-    select 'full/user' || u, 'full', 'user' || u, $2, now() from generate_series(1, $1::int) u
-    """,
-    f"""
-    insert into {SCHEMA}.assertion (
-        tenant, tx, seq, id, recorded_at, op, branch, subject, predicate, slot, object, claimed_from, onset,
-        confidence, sources, text_digest, hidden
-    )
-    select 'full/user' || u, n, 0, 'fact' || n, now(), 'assert', '', 'subject' || n % ($2 / 5), 'p' || n % 7,
-        '', ('"value ' || n || '"')::json, '2024-01-01Z', true, 1, '{{}}', decode(md5(n::text), 'hex'), '{{}}'
-    from generate_series(1, $1::int) u, generate_series(1, $2::int) n
-    """,
-    f"""
-    insert into {SCHEMA}.fact (
-        tenant, assertion_tx, assertion_seq, valid_from, tx_from, recorded_at, branch, subject, predicate,
-        slot, object_digest, void
-    )
-    select
-        tenant, tx, seq, claimed_from, tx, recorded_at, branch, subject, predicate, slot, text_digest, false
-    from {SCHEMA}.assertion where tenant like 'full/%'
-    """,
-    f"analyze {SCHEMA}.fact",
-    f"analyze {SCHEMA}.assertion",
-)
 
 
 def ours(memory: Memory, users: Sequence[str]) -> Callable[[int], Awaitable[object]]:
@@ -163,63 +130,8 @@ async def verify(memory: Memory, user: str) -> None:
     assert await memory._composition.archive.facts.verify(memory.user(user)._scope.tenant) == 0
 
 
-async def measure_finding(memory: Memory, dsn: str, pool, *, facts: int, calls: int, rounds: int):
-    tenants = 1_000
-    conn = await asyncpg.connect(dsn)
-    try:
-        for statement in FILL:
-            args = [tenants, facts // tenants][: statement.count("$1") and (2 if "$2" in statement else 1)]
-            await conn.execute(statement, *args, timeout=1_200)
-    finally:
-        await conn.close()
-    users = [memory.user(f"user{1 + i * 37 % tenants}", namespace="full") for i in range(100)]
-    store = memory._composition.archive.facts
-    now = datetime.now(UTC)
-
-    def query(i: int):
-        tenant = users[i % len(users)]._scope.tenant
-        filter = FactFilter(now=now, subject=f"subject{i % (facts // tenants // 5)}", predicate=f"p{i % 7}")
-        query = postgres_facts.FactQuery(store._sql, tenant, filter)
-        query.page(None, 101)
-        return query
-
-    async def find(i: int) -> None:
-        await users[i % len(users)].facts.find(f"subject{i % (facts // tenants // 5)}", f"p{i % 7}")
-
-    async def floor(i: int) -> None:
-        asked = queries[i % len(queries)]
-        async with pool.acquire() as conn:
-            await conn.fetch(*asked)
-
-    queries = [(q.statement(), *q.values) for q in map(query, range(1_400))]
-
-    async def go(call, number: int):
-        return await load(lambda i: call(number * calls + i), calls=calls)
-
-    found = await in_turns({"ours": partial(go, find), "floor": partial(go, floor)}, rounds=rounds)
-    return compared(found)
-
-
-def compared(found):
-    sides = {
-        side: {
-            "rate": spread(each.rate for each in loads),
-            "p50_ms": spread(each.percentile(50) for each in loads),
-            "p99_ms": spread(each.percentile(99) for each in loads),
-            "client_cpu_us": spread(each.cpu_us for each in loads),
-        }
-        for side, loads in found.items()
-    }
-    pairs = list(zip(found["ours"], found["floor"], strict=True))
-    return {
-        **sides,
-        "rate_to_floor": spread(a.rate / b.rate for a, b in pairs),
-        "p99_to_floor": spread(a.percentile(99) / b.percentile(99) for a, b in pairs),
-    }
-
-
 async def main() -> None:
-    options = arguments(__doc__, rounds=5, calls=3_200, facts=1_000_000)
+    options = arguments(__doc__, rounds=5, calls=3_200)
     results = {}
     async with (
         server(options.postgres) as dsn,
@@ -234,28 +146,8 @@ async def main() -> None:
             results[name] = await measure_adding(
                 memory, pool, name, tasks=tasks, tenants=tenants, calls=calls, rounds=options.rounds
             )
-        results[f"find, {options.facts:,} facts"] = await measure_finding(
-            memory, dsn, pool, facts=options.facts, calls=options.calls // 4, rounds=options.rounds
-        )
         servers = await versions(dsn)
-    show(
-        f"facts on PostgreSQL, median of {options.rounds} rounds; ratios with lowest and highest",
-        ["load", "", "calls/s", "p50 ms", "p99 ms", "client CPU us", "our rate to it", "our p99 to it"],
-        [
-            (
-                name if side == "ours" else "",
-                side,
-                *(
-                    f"{r[side][figure]['median']:,}"
-                    for figure in ("rate", "p50_ms", "p99_ms", "client_cpu_us")
-                ),
-                "" if side == "ours" else shown(r["rate_to_floor"], " x"),
-                "" if side == "ours" else shown(r["p99_to_floor"], " x"),
-            )
-            for name, r in results.items()
-            for side in ("ours", "floor")
-        ],
-    )
+    show_compared(f"adding facts to PostgreSQL, median of {options.rounds} rounds", results)
     save("facts", results, servers=servers)
 
 
