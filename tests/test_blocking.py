@@ -226,7 +226,7 @@ def test_threads_share_what_is_on_servers(postgres_dsn: str, shared_schema: str,
         list(pool.map(lambda i: alice.blocks.append("log", f"{i};"), range(40)))
         list(pool.map(lambda i: alice.remember(f"said {i}"), range(40)))
         assert alice.working.status.source == "redis"
-    assert threads() == before
+    assert threads() <= before
     with open_memory(**where, deadline=60.0) as memory:
         alice = memory.user("alice")
         assert (len(alice.blocks.get("log").text.split(";")), alice.episodes.count()) == (41, 40)
@@ -406,7 +406,7 @@ def test_what_goes_wrong_at_the_end_is_raised():
     before = threads()
     with pytest.raises(OSError, match="the disk is gone"), open_loop(opened, backend="trio", options={}):
         pass
-    assert threads() == before
+    assert threads() <= before
 
 
 def test_a_memory_that_cannot_be_opened_leaves_no_thread():
@@ -415,7 +415,7 @@ def test_a_memory_that_cannot_be_opened_leaves_no_thread():
         pass
     with pytest.raises(ConfigurationError, match="backend"), open_memory(backend="no such"):
         pass
-    assert threads() == before
+    assert threads() <= before
 
 
 def test_a_pool_of_another_loop_is_refused_in_words():
@@ -492,7 +492,7 @@ def test_after_the_block_no_thread_is_left(error: type[BaseException] | None):
             memory.user("alice").remember("hello")
             if error is not None:
                 raise error
-        assert threads() == before
+        assert threads() <= before
 
 
 def test_after_the_block_every_call_is_refused(alice: Any):
@@ -581,4 +581,4 @@ def test_an_interrupt_while_it_is_opened_leaves_no_thread():
 
     with pytest.raises(KeyboardInterrupt), open_memory(embedder=Embedder()) as memory:
         memory.health()
-    assert threads() == before
+    assert threads() <= before

@@ -288,8 +288,8 @@ def _outcome(write: Write, stored: Stored, taken: Taken) -> Outcome:
             if seq is None:
                 return EpisodeConflict(new.id, erased=True)
             episodes.append(_fresh(write.tenant, new, seq, recorded_at, state))
-        else:  # taken when we wrote, gone when we looked
-            return OutcomeUnknown(new.id)
+        else:  # taken when we wrote, gone when we looked: only an erasure removes
+            return EpisodeConflict(new.id, erased=True)
     return tuple(episodes)
 
 
