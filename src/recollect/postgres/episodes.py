@@ -86,8 +86,9 @@ class PostgresEpisodes(EpisodeStore):
             return {id(write): copy(exc) for write in batch.writes}
         late = {row["tenant"] for row in rows if row["late"]}
         stored, missing = _stored(rows), batch.without(rows)
-        taken: Taken = {}
+        taken: Taken | None = {}
         if missing:
+            taken = None
             # The others have landed: not to be able to look now must not make them fail.
             with suppress(TryLater):
                 taken = _taken(await self._postgres.fetch(self._sql["named"], *_columns(missing, 2)))
@@ -274,11 +275,12 @@ def _taken(rows: Sequence[asyncpg.Record]) -> Taken:
     return {(row["tenant"], row["id"]): row for row in rows}
 
 
-def _outcome(write: Write, stored: Stored, taken: Taken) -> Outcome:
+def _outcome(write: Write, stored: Stored, taken: Taken | None) -> Outcome:
+    """Return what became of a write; `taken` is None if nobody could look at the ids that were there."""
     episodes: list[Episode] = []
     for new in write.episodes:
         identity = (write.tenant.key, new.id)
-        row = taken.get(identity)
+        row = None if taken is None else taken.get(identity)
         if row is not None:
             if row["digest"] != new.digest:
                 return EpisodeConflict(new.id)
@@ -288,6 +290,8 @@ def _outcome(write: Write, stored: Stored, taken: Taken) -> Outcome:
             if seq is None:
                 return EpisodeConflict(new.id, erased=True)
             episodes.append(_fresh(write.tenant, new, seq, recorded_at, state))
+        elif taken is None:
+            return OutcomeUnknown(new.id)
         else:  # taken when we wrote, gone when we looked: only an erasure removes
             return EpisodeConflict(new.id, erased=True)
     return tuple(episodes)
