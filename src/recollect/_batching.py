@@ -187,7 +187,7 @@ class Batcher(Generic[Item, Result]):
                 raise ValueError(f"{len(outcomes)} outcomes for {len(batch)} items")
         except Exception as exc:  # noqa: BLE001  # boundary to user code: an embedder raises what it likes
             if isinstance(exc, TryLater):
-                return [_own_copy(exc) for _ in batch]
+                return [own_copy(exc) for _ in batch]
             return [exc] if len(batch) == 1 else None
         return outcomes
 
@@ -253,7 +253,7 @@ class Batcher(Generic[Item, Result]):
         heir.wake()
 
 
-def _own_copy(exc: Exception) -> Exception:
+def own_copy(exc: Exception) -> Exception:
     """Return an exception for one submitter: a shared one would gather everybody's traceback."""
     cls = type(exc)
     own = cls.__new__(cls, *exc.args)  # not its constructor, which may take other arguments

@@ -5,7 +5,7 @@ from typing import Any, TypeVar
 import anyio
 from anyio.lowlevel import checkpoint_if_cancelled
 
-from ._batching import Batcher
+from ._batching import Batcher, own_copy
 from ._clock import Clock
 from ._context import CountTokens, estimated_tokens
 from ._deadline import half_of_the_rest
@@ -150,8 +150,8 @@ def group_commit(archive: Archive, embedding: Embedding | None) -> Batcher[Write
         try:
             for write, outcome in zip(writes, await archive.episodes.append(writes), strict=True):
                 outcomes[id(write)] = outcome
-        except Exception as exc:  # noqa: BLE001  # one tenant's failure must not end the others'
-            outcomes.update((id(write), exc) for write in writes)
+        except RecollectError as exc:  # one tenant's failure must not end the others'
+            outcomes.update((id(write), own_copy(exc)) for write in writes)
 
     return Batcher(
         flush,

@@ -18,7 +18,7 @@ from ._committing import Request, land
 from ._composition import Composition, Scope
 from ._context import stripped
 from ._requests import asked
-from .errors import ConfigurationError, InvalidInput, NotFound, UnsupportedOperation
+from .errors import ConfigurationError, InvalidInput, NotFound, RecollectError, UnsupportedOperation
 from .stores import Extractor, Filters
 from .types import Episode, FactDraft, Tenant
 from .types.consolidation import ConsolidationReport, ExtractionFailure
@@ -136,7 +136,7 @@ class _Run:
             self.forgotten += 1
         except ConfigurationError:
             raise  # closed, or wired in a way that no episode can help
-        except Exception as exc:  # noqa: BLE001  # refused, or not able to; neither concerns the others
+        except RecollectError as exc:  # refused, or not able to; neither concerns the others
             self._fail(episode, exc)
         else:
             if landed is None:

@@ -102,7 +102,7 @@ async def _consolidate_one(composition: Composition, tenant: Tenant, delays: Del
         report = await consolidate(composition, tenant, is_due=delays.are_over(tenant))
     except ConfigurationError:
         raise
-    except Exception as exc:  # noqa: BLE001  # one tenant must not hold up the others
+    except Exception as exc:  # noqa: BLE001  # boundary to user code: the archive may be the user's own
         # Only the type: a message may quote what was said.
         logger.error(  # noqa: TRY400
             "consolidating user %r in namespace %r failed (%s); it is tried again in the next round",
