@@ -30,12 +30,6 @@ async def test_working(check: WorkingCheck, redis_cluster: RedisCluster, clock: 
             await check(working)
 
 
-# Connections of nodes that the driver has forgotten, to learn anew of them, it leaves to be collected.
-LEFT = pytest.mark.filterwarnings(
-    "ignore::ResourceWarning", "ignore::pytest.PytestUnraisableExceptionWarning"
-)
-
-
 def spread(cluster: RedisCluster, memory: Memory, namespace: str) -> list[UserMemory]:
     """Return a user on each node, in the order of the nodes."""
     found: dict[RedisServer, UserMemory] = {}
@@ -49,7 +43,6 @@ def spread(cluster: RedisCluster, memory: Memory, namespace: str) -> list[UserMe
     return [found[node] for node in cluster.nodes]
 
 
-@LEFT
 @pytest.mark.parametrize("dead", [0, 1])
 async def test_dead_node_is_away_for_its_tenants_alone_and_comes_back(
     redis_cluster: RedisCluster, namespace: str, dead: int
@@ -78,7 +71,6 @@ async def test_dead_node_is_away_for_its_tenants_alone_and_comes_back(
             assert await texts(user) == [f"{TEXT}!!!"]
 
 
-@LEFT
 @pytest.mark.parametrize("empty", [0, 1])
 async def test_node_that_came_back_empty_is_noticed_for_its_tenants_alone(
     redis_cluster: RedisCluster, namespace: str, empty: int
@@ -101,7 +93,6 @@ async def test_node_that_came_back_empty_is_noticed_for_its_tenants_alone(
             assert await user.blocks.list() == ()
 
 
-@LEFT
 async def test_what_an_empty_node_has_lost_is_put_back(redis_cluster: RedisCluster, namespace: str) -> None:
     async with opened(redis_cluster.url, namespace) as memory:
         users = spread(redis_cluster, memory, namespace)

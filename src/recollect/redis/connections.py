@@ -264,8 +264,14 @@ class ClusterServer(Server):
                 raise
 
     async def close(self) -> None:
-        if self._owned:
-            await self._client.aclose()
+        if not self._owned:
+            return
+        await self._client.aclose()
+        # Of nodes that it means to ask anew where keys are, the driver closes nothing.
+        manager = self._client.nodes_manager
+        nodes = (*manager.startup_nodes.values(), *manager.nodes_cache.values())
+        for node in {id(node): node for node in nodes}.values():
+            await node.disconnect()
 
 
 def _is_full(exc: Exception) -> bool:
