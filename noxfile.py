@@ -90,7 +90,8 @@ def machine(session: nox.Session) -> None:
     session.install(".[cli,embedded]", *groups("test"))
     machine = ("tests/properties/test_fact_machine.py", "-k", "both_stores")
     lives = session.posargs[0] if session.posargs else "50000"
-    session.run("python", "-m", "pytest", *machine, env={"RECOLLECT_TEST_LIVES": lives})
+    unhurried = ("-o", "faulthandler_timeout=0")
+    session.run("python", "-m", "pytest", *machine, *unhurried, env={"RECOLLECT_TEST_LIVES": lives})
 
 
 @nox.session(python=PRESENT)
