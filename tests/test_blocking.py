@@ -559,6 +559,15 @@ def test_the_end_ends_a_round_that_goes_on_for_ever():
     assert isinstance(result.exception(0), MemoryClosed)
 
 
+@pytest.fixture
+def interruptible() -> Iterator[None]:
+    """What a shell starts in the background ignores interrupts."""
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    yield
+    signal.signal(signal.SIGINT, before)
+
+
+@pytest.mark.usefixtures("interruptible")
 def test_an_interrupt_cancels_the_call_that_the_main_thread_waits_for(memory: Any, alice: Any):
     main = threading.get_ident()
     stuck = Stuck(lambda: signal.pthread_kill(main, signal.SIGINT))
@@ -570,6 +579,7 @@ def test_an_interrupt_cancels_the_call_that_the_main_thread_waits_for(memory: An
     assert memory.statistics().leased == 0
 
 
+@pytest.mark.usefixtures("interruptible")
 def test_an_interrupt_while_it_is_opened_leaves_no_thread():
     main, before = threading.get_ident(), threads()
 
