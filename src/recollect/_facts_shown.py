@@ -7,12 +7,14 @@ from datetime import UTC, datetime, timedelta
 from . import _json
 from ._ids import derived
 from ._timeline import Assertion, Piece, Slot, supporters
+from ._values import made
 from .stores.changes import Entry
 from .stores.facts import FoundFact
 from .types import Change, Fact, Span
 
 EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 MICROSECOND = timedelta(microseconds=1)
+Interval = tuple[datetime, datetime | None]
 
 
 class Standing:
@@ -59,19 +61,27 @@ def last_known(piece: Piece) -> int | None:
     return None if piece.tx_to is None else piece.tx_to - 1
 
 
-def shown(fact: FoundFact, *, known: int | None = None, changed: bool = True) -> Fact:
-    """Return a fact as a read gives it; what was not known yet after `known` is left out."""
+def shown(
+    fact: FoundFact, *, known: int | None = None, changed: bool = True, within: Interval | None = None
+) -> Fact:
+    """Return a fact as a read gives it; what was not known yet after `known` is left out.
+
+    Args:
+        within: the part of its valid time that is looked at; None for all of it.
+    """
     piece = fact.piece
     assertion = piece.assertion
     closed = piece.tx_to is not None and (known is None or piece.tx_to <= known)
-    return Fact.model_construct(
+    valid_from, valid_to = (piece.valid_from, piece.valid_to) if within is None else within
+    return made(
+        Fact,
         fact_id=assertion.id,
         version_id=version_of(piece),
         subject=assertion.subject,
         predicate=assertion.predicate,
         object=_object(assertion),
-        valid_from=piece.valid_from,
-        valid_to=piece.valid_to,
+        valid_from=valid_from,
+        valid_to=valid_to,
         claimed_from=assertion.claimed_from,
         claimed_to=assertion.claimed_to,
         tx_from=piece.tx_from,
@@ -105,7 +115,8 @@ def entered(entry: Entry) -> Fact:
 
 def logged(assertion: Assertion) -> Change:
     """Return an entry of the log."""
-    return Change.model_construct(
+    return made(
+        Change,
         tx=assertion.tx,
         seq=assertion.seq,
         op=assertion.op,
@@ -154,14 +165,10 @@ def spans(pieces: Iterable[FoundFact], *, known: int | None) -> tuple[Span, ...]
         Span(
             valid_from=start,
             valid_to=end,
-            facts=tuple(_clipped(each, start, end, known=known) for each in here),
+            facts=tuple(shown(each, known=known, within=(start, end)) for each in here),
         )
         for (start, here), end in zip(line, ends, strict=True)
     )
-
-
-def _clipped(fact: FoundFact, start: datetime, end: datetime | None, *, known: int | None) -> Fact:
-    return shown(fact, known=known).model_copy(update={"valid_from": start, "valid_to": end})
 
 
 def _same(a: Sequence[FoundFact], b: Sequence[FoundFact]) -> bool:

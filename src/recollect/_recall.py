@@ -14,6 +14,7 @@ from ._dates import named_dates
 from ._deadline import half_of_the_rest
 from ._ranking import Corpus, Layout, Ranking, bm25, passage_bm25, rank
 from ._reranking import reranked
+from ._values import made
 from .errors import StoreUnavailable, UnsupportedOperation
 from .stores import Candidates, Filters, Query
 from .types import Episode, Mode, Recollection, Signals
@@ -137,15 +138,15 @@ def _recollections(
         if episode is None:  # erased between the two reads
             continue
         cosine = None if candidates.cosine is None else float(candidates.cosine[index])
-        signals = Signals.model_construct(
+        signals = made(
+            Signals,
             semantic=None if cosine is None or math.isnan(cosine) else cosine,
             lexical=None if lexical is None else float(lexical[index]),
             context=float(ranking.context[place]),
             length=float(ranking.length[place]),
             recency=float(ranking.recency[place]),
+            rerank=None,
         )
         score = float(ranking.total[place])
-        hits.append(
-            Recollection.model_construct(episode=episode, score=score, signals=signals, neighbours=())
-        )
+        hits.append(made(Recollection, episode=episode, score=score, signals=signals, neighbours=()))
     return hits

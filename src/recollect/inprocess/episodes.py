@@ -9,6 +9,7 @@ import numpy as np
 from anyio.lowlevel import checkpoint
 
 from .. import _json
+from .._values import made
 from ..errors import EpisodeConflict, RecollectError
 from ..stores import Candidates, EpisodeStore, Filters, Query, Write
 from ..types import Episode, Session, Tenant
@@ -226,7 +227,8 @@ def _session(session_id: str, rows: Sequence[Row]) -> Session:
 
 def _episode(tenant: Tenant, row: Row) -> Episode:
     new = row.new
-    return Episode.model_construct(
+    return made(
+        Episode,
         id=new.id,
         user_id=tenant.user_id,
         session_id=new.session_id,

@@ -12,6 +12,7 @@ import numpy as np
 from .. import _json
 from .._clock import aware
 from .._together import both
+from .._values import made
 from ..errors import Conflict, EpisodeConflict, OutcomeUnknown, RecollectError, TryLater
 from ..stores import Candidates, EpisodeStore, Filters, NewEpisode, Query, Write
 from ..types import EmbeddingState, Episode, Session, Tenant
@@ -159,11 +160,11 @@ class PostgresEpisodes(EpisodeStore):
     async def sessions(self, tenant: Tenant, *, after: int, limit: int) -> tuple[Sequence[Session], int]:
         basis = await self._basis(tenant)
         rows = await self._postgres.fetch(self._sql["sessions"], tenant.key, after, limit)
-        return [Session.model_construct(**dict(row)) for row in rows], basis
+        return [made(Session, **dict(row)) for row in rows], basis
 
     async def recent_sessions(self, tenant: Tenant, *, limit: int) -> Sequence[Session]:
         rows = await self._postgres.fetch(self._sql["recent_sessions"], tenant.key, limit)
-        return [Session.model_construct(**dict(row)) for row in rows]
+        return [made(Session, **dict(row)) for row in rows]
 
     async def count(self, tenant: Tenant) -> int:
         row = await self._postgres.fetchrow(self._sql["count"], tenant.key)
@@ -300,7 +301,8 @@ def _outcome(write: Write, stored: Stored, taken: Taken | None) -> Outcome:
 def _fresh(
     tenant: Tenant, new: NewEpisode, seq: int, recorded_at: datetime, state: EmbeddingState
 ) -> Episode:
-    return Episode.model_construct(
+    return made(
+        Episode,
         id=new.id,
         user_id=tenant.user_id,
         session_id=new.session_id,
@@ -317,7 +319,8 @@ def _fresh(
 
 
 def _episode(tenant: Tenant, row: asyncpg.Record) -> Episode:
-    return Episode.model_construct(
+    return made(
+        Episode,
         id=row["id"],
         user_id=tenant.user_id,
         session_id=row["session_id"],

@@ -1,6 +1,7 @@
 """A filter of facts as SQL."""
 
 from collections.abc import Mapping, Sequence
+from functools import lru_cache
 
 from .. import _json
 from .._draft import MAIN, digest
@@ -129,7 +130,12 @@ class FactQuery:
         return self._filled("overlaid", {"{branch}": self._branch, "{known}": self._known("o")})
 
     def _filled(self, statement: str, placeholders: Mapping[str, str]) -> str:
-        sql = self._sql[statement]
-        for placeholder, text in placeholders.items():
-            sql = sql.replace(placeholder, text)
-        return sql
+        return _filled(self._sql[statement], *placeholders.items())
+
+
+@lru_cache(maxsize=1_000)
+def _filled(sql: str, *placeholders: tuple[str, str]) -> str:
+    """Fill a statement in; kept, because few kinds of questions are asked, over and over."""
+    for placeholder, text in placeholders:
+        sql = sql.replace(placeholder, text)
+    return sql

@@ -1,19 +1,26 @@
 """Rows of the fact tables as what the contract speaks of."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field, fields
-from typing import overload
+from operator import itemgetter
+from typing import Any, cast, overload
 
 import asyncpg
 
 from .._timeline import Assertion, Piece, Slot
 from ..stores.facts import FoundFact, Header, Slots
 
-_FIELDS = tuple(each.name for each in fields(Assertion) if each.name != "sources")
+Fields = Callable[[asyncpg.Record], tuple[Any, ...]]
+
+_FIELDS = tuple(each.name for each in fields(Assertion))
+_SOURCES = _FIELDS.index("sources")
+_before_sources = cast("Fields", itemgetter(*_FIELDS[:_SOURCES]))
+_after_sources = cast("Fields", itemgetter(*_FIELDS[_SOURCES + 1 :]))
 
 
 def assertion_of(row: asyncpg.Record) -> Assertion:
-    return Assertion(**{name: row[name] for name in _FIELDS}, sources=tuple(row["sources"]))
+    values: tuple[Any, ...] = (*_before_sources(row), tuple(row["sources"]), *_after_sources(row))
+    return Assertion(*values)
 
 
 def piece_of(row: asyncpg.Record, assertion: Assertion) -> Piece:

@@ -1,5 +1,6 @@
 from typing import Any
 
+from .._values import made
 from .._workspace import AppendBlock, DeleteBlock, GetBlock, ListBlocks, MoveBlock, SaveBlock, SetBlock
 from .._workspace.blocks import too_long, too_many
 from ..errors import NotFound, RecollectError, VersionConflict
@@ -11,7 +12,8 @@ from .encoding import instant, number
 
 def told(name: str, found: Any, text: str | None = None) -> Block:
     """Return a block as scripts tell of it: version, order, instant, and its text if that is not known."""
-    return Block.model_construct(
+    return made(
+        Block,
         name=name,
         text=found[3].decode() if len(found) > 3 else text,
         order=int(found[1]),
@@ -22,8 +24,8 @@ def told(name: str, found: Any, text: str | None = None) -> Block:
 
 def _stored(name: str, text: bytes, meta: bytes) -> Block:
     version, order, at = meta.split()
-    return Block.model_construct(
-        name=name, text=text.decode(), order=int(order), version=int(version), updated_at=instant(at)
+    return made(
+        Block, name=name, text=text.decode(), order=int(order), version=int(version), updated_at=instant(at)
     )
 
 
@@ -67,8 +69,13 @@ def _saved(edit: SaveBlock, found: Any) -> Block | BlockConflict | None:
     if kind == b"block":
         return told(edit.name, rest, edit.text)
     if kind == b"conflict":
-        return BlockConflict.model_construct(
-            id=edit.id, name=edit.name, ours=edit.text, base_version=edit.base, at=instant(rest[0])
+        return made(
+            BlockConflict,
+            id=edit.id,
+            name=edit.name,
+            ours=edit.text,
+            base_version=edit.base,
+            at=instant(rest[0]),
         )
     # What was sent first, and had arrived, was a `SetBlock`, which tells version, order and instant, or a
     # deletion.
