@@ -306,7 +306,7 @@ async def test_vectors_have_length_one_whatever_their_size() -> None:
         [[1.0], [2.0, 3.0]],
         "abc",
         5,
-        object(),
+        Ellipsis,
     ],
     ids=repr,
 )
