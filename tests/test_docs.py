@@ -3,20 +3,19 @@
 `python -m tests.test_docs` draws the picture again.
 """
 
-import ast
+import os
 import re
-from collections.abc import Callable
-from contextlib import AsyncExitStack, redirect_stdout
+import tempfile
+from collections.abc import Callable, Iterator
 from datetime import UTC, datetime
 from functools import partial
-from io import StringIO
 from pathlib import Path
-from textwrap import dedent
 from typing import Any, get_args
 from uuid import uuid4
 from xml.etree.ElementTree import parse
 
 import anyio
+import asyncpg
 import pytest
 
 import recollect
@@ -27,98 +26,136 @@ from recollect.facts import Facts
 from recollect.testing import Clock
 from recollect.types import Fact
 
-ROOT = Path(__file__).parents[1]
-PAGE = (ROOT / "docs" / "facts.md").read_text(encoding="utf-8")
-WORKING = (ROOT / "docs" / "working-memory.md").read_text(encoding="utf-8")
-CONTEXT = (ROOT / "docs" / "context.md").read_text(encoding="utf-8")
-BLOCKING = (ROOT / "docs" / "blocking.md").read_text(encoding="utf-8")
-CONSOLIDATION = (ROOT / "docs" / "consolidation.md").read_text(encoding="utf-8")
-EXPORT = (ROOT / "docs" / "export.md").read_text(encoding="utf-8")
-COMING = (ROOT / "docs" / "coming-from.md").read_text(encoding="utf-8")
-OUTAGE = ROOT / "docs" / "degradation.svg"
-PICTURE = ROOT / "docs" / "two-times.svg"
-SNIPPET = re.compile(r"<!-- on (\S+) -->\n```python\n(.*?)```", re.DOTALL)
-SCRIPTS = re.findall(r"<!-- a script -->\n```python\n(.*?)```", COMING, re.DOTALL)
+from .pages import DOCS, ROOT, Snippet, evening, pages, run, run_script, snippets, told
+
+PAGES = pages()
+PAGE, WORKING, COMING = (PAGES[f"{name}.md"] for name in ("facts", "working-memory", "coming-from"))
+README = (ROOT / "README.md").read_text(encoding="utf-8")
+SNIPPETS = {name: snippets(text) for name, text in PAGES.items()}
+SCRIPTS = {
+    f"{name} {i}": snippet
+    for name, found in SNIPPETS.items()
+    for i, snippet in enumerate(each for each in found if each.script)
+}
+
+
+def named(*, servers: bool) -> dict[str, list[str]]:
+    """Return arguments of a test of each page, and of each script, that needs servers or does not."""
+    told_in = {name: [each for each in found if each.told] for name, found in SNIPPETS.items()}
+    return {
+        "pages": [n for n, found in told_in.items() if found and any(e.servers for e in found) == servers],
+        "scripts": [name for name, script in SCRIPTS.items() if script.servers == servers],
+    }
+
+
+OUTAGE = DOCS / "degradation.svg"
+PICTURE = DOCS / "two-times.svg"
 LAST_DRAWN = "2024-07-01"
 LIVES_IN = Predicate("lives_in", cardinality="one")
 
 
-def evening(text: str) -> datetime:
-    return datetime.fromisoformat(f"{text}T20:00:00Z")
+@pytest.fixture
+def elsewhere() -> Iterator[None]:
+    """A working directory of its own. Not under pytest's: when root, a server runs as another user."""
+    before = Path.cwd()
+    with tempfile.TemporaryDirectory(prefix="recollect-tests-", ignore_cleanup_errors=True) as directory:
+        os.chdir(directory)
+        try:
+            yield
+        finally:
+            os.chdir(before)
 
 
-async def run(code: str, names: dict[str, Any]) -> list[str]:
-    """Run a snippet, which may await; return what it prints."""
-    printed = StringIO()
-    with redirect_stdout(printed):
-        result = eval(compile(code, "snippet", "exec", ast.PyCF_ALLOW_TOP_LEVEL_AWAIT), names)
-        if result is not None:
-            await result
-    return printed.getvalue().splitlines()
+@pytest.fixture
+def servers(request: pytest.FixtureRequest) -> Iterator[Callable[[str], str]]:
+    """Puts servers of ours into code that names others; they are started when some code does."""
+    schemas: dict[str, str] = {}
+    namespace = f"docs-{uuid4()}"
+
+    def postgres(_: object) -> str:
+        dsn: str = request.getfixturevalue("postgres_dsn")
+        schema = schemas.setdefault(dsn, f"test_{uuid4().hex[:16]}")
+        return f'postgres="{dsn}", schema="{schema}", migrate="auto"'
+
+    def redis(_: object) -> str:
+        return f'redis="{request.getfixturevalue("redis_url")}", namespace="{namespace}"'
+
+    def put(code: str) -> str:
+        code = re.sub(r'postgres="postgresql://[^"]*"', postgres, code)
+        return re.sub(r'redis="rediss?://[^"]*"', redis, code)
+
+    yield put
+    for dsn, schema in schemas.items():
+        anyio.run(drop, dsn, schema)
 
 
-def kept_open(code: str) -> str:
-    """Return a snippet whose memory stays open for those that follow, on a clock of ours."""
-    before, opening, block = code.partition("async with open_memory(")
-    if not opening:
-        return code
-    arguments, _, body = block.partition(") as memory:\n")
-    given = f"{arguments}, clock=clock" if arguments else "clock=clock"
-    opened = f"memory = await stack.enter_async_context(open_memory({given}))\n"
-    return before + opened + dedent(body)
+async def drop(dsn: str, schema: str) -> None:
+    connection = await asyncpg.connect(dsn)
+    try:
+        await connection.execute(f"drop schema if exists {schema} cascade")
+    finally:
+        await connection.close()
 
 
-Outputs = list[tuple[list[str], list[str]]]
+@pytest.mark.parametrize("page", named(servers=False)["pages"])
+def test_the_snippets_print_what_the_page_says(page: str):
+    outputs = anyio.run(told, PAGES[page])
+    for printed, expected in outputs:
+        assert printed == expected
+    assert any(expected for _, expected in outputs)
 
 
-async def told(page: str = PAGE) -> tuple[Outputs, tuple[Fact, ...]]:
-    """Run a page; return what each snippet prints and should, and what was believed until the picture."""
-    clock, outputs, pieces = Clock(), [], ()
-    async with AsyncExitStack() as stack:
-        names: dict[str, Any] = {"stack": stack, "clock": clock}
-        for day, code in SNIPPET.findall(page):
-            clock.now = evening(day)
-            printed = await run(kept_open(code), names)
-            outputs.append((printed, re.findall(r"^ *# -> (.*)$", code, re.MULTILINE)))
-            if day <= LAST_DRAWN:
-                pieces = await names["alice"].facts.history("alice", "lives_in")
-    return outputs, pieces
+@pytest.mark.parametrize("page", named(servers=True)["pages"])
+@pytest.mark.usefixtures("elsewhere", "postgres_dsn")
+def test_the_snippets_print_on_servers_what_the_page_says(page: str, servers: Callable[[str], str]):
+    for printed, expected in anyio.run(partial(told, PAGES[page], servers=servers)):
+        assert printed == expected
+
+
+@pytest.mark.parametrize("script", named(servers=False)["scripts"])
+def test_the_scripts_print_what_the_page_says(script: str):
+    assert run_script(SCRIPTS[script].code) == SCRIPTS[script].expected != []
+
+
+@pytest.mark.parametrize("script", named(servers=True)["scripts"])
+@pytest.mark.usefixtures("elsewhere", "postgres_dsn")
+def test_the_scripts_print_on_servers_what_the_page_says(script: str, servers: Callable[[str], str]):
+    assert run_script(servers(SCRIPTS[script].code)) == SCRIPTS[script].expected != []
+
+
+def test_every_snippet_of_every_page_is_run_or_says_why_not():
+    texts = [README, *PAGES.values()]
+    ran = [each for text in texts for each in snippets(text) if each.told or each.script]
+    written, left = (sum(text.count(words) for text in texts) for words in ("```python", "<!-- not run: "))
+    assert len(ran) + left == written >= 60
+    assert left <= written // 20
 
 
 @pytest.mark.parametrize(
     "page",
-    [PAGE, WORKING, CONTEXT, CONSOLIDATION],
-    ids=["facts", "working memory", "context", "consolidation"],
+    [
+        "<!-- on a whim -->\n```python\n1\n```\n",
+        "<!-- not run: -->\n```python\n1\n```\n",
+        "```py\n1\n```\n",
+        "* an item\n\n  ```python\n  1\n  ```\n",
+    ],
+    ids=["another mark", "no reason", "another name", "within an item"],
 )
-def test_the_snippets_print_what_the_page_says(page: str):
-    outputs, _ = anyio.run(told, page)
-    assert len(outputs) == page.count("```python") >= 5
-    for printed, expected in outputs:
-        assert printed == expected
-    assert sum(bool(expected) for _, expected in outputs) >= 5
+def test_a_snippet_that_nobody_would_run_is_found(page: str):
+    with pytest.raises(ValueError, match="snippet"):
+        snippets(page)
 
 
-def test_the_page_on_exports_prints_what_it_says():
-    outputs, _ = anyio.run(told, EXPORT)
-    assert len(outputs) == EXPORT.count("```python") == 3
-    for printed, expected in outputs:
-        assert printed == expected != []
+def test_a_reason_keeps_a_snippet_from_being_run():
+    assert snippets("<!-- not run: the model is yours -->\n```python\n1\n```\n") == [Snippet("1\n")]
 
 
 def test_working_memory_is_on_redis_what_the_page_says(redis_url: str):
     opened = f'open_memory(redis="{redis_url}", namespace="docs-{uuid4()}")'
-    outputs, _ = anyio.run(told, WORKING.replace("open_memory() as", f"{opened} as"))
+    outputs = anyio.run(told, WORKING.replace("open_memory() as", f"{opened} as"))
     assert len(outputs) == WORKING.count("```python")
     for printed, expected in outputs:
         assert printed == [line.replace("local False", "redis False") for line in expected]
-
-
-def test_who_comes_from_another_memory_is_told_the_truth():
-    outputs, _ = anyio.run(told, COMING)
-    assert len(outputs) + len(SCRIPTS) == COMING.count("```python") >= 15
-    for printed, expected in outputs:
-        assert printed == expected
-    assert sum(bool(expected) for _, expected in outputs) >= 15
 
 
 async def test_who_comes_from_another_memory_finds_it_so_on_servers(
@@ -131,23 +168,21 @@ async def test_who_comes_from_another_memory_finds_it_so_on_servers(
         given = f"{opened}{servers}, deadline=60.0, {namespace}{options}="
         page = page.replace(f"{opened}{options}=", given)
     assert page.count(opened) == page.count(f"{opened}{servers}") >= 4
-    outputs, _ = await told(page)
-    assert len(outputs) + len(SCRIPTS) == COMING.count("```python")
+    outputs = await told(page)
+    assert len(outputs) == sum(snippet.told for snippet in snippets(COMING)) >= 15
     for printed, expected in outputs:
         assert printed == expected
 
 
-@pytest.mark.parametrize("code", [*re.findall(r"```python\n(.*?)```", BLOCKING, re.DOTALL), *SCRIPTS])
-def test_the_scripts_without_await_print_what_the_page_says(code: str):
-    printed = StringIO()
-    with redirect_stdout(printed):
-        exec(compile(code, "script", "exec"), {})
-    expected = re.findall(r"^ *# -> (.*)$", code, re.MULTILINE)
-    assert printed.getvalue().splitlines() == expected != []
-
-
 def picture() -> str:
-    _, pieces = anyio.run(told)
+    pieces: tuple[Fact, ...] = ()
+
+    async def look(day: str, names: dict[str, Any]) -> None:
+        nonlocal pieces
+        if day <= LAST_DRAWN:
+            pieces = await names["alice"].facts.history("alice", "lives_in")
+
+    anyio.run(partial(told, PAGE, after=look))
     return draw(pieces, now=evening(LAST_DRAWN), title="Where Alice lives")
 
 
@@ -235,24 +270,20 @@ def test_each_case_of_the_table_is_as_the_page_says(said: str, expected: str):
 # The front page
 
 
-def test_the_first_program_of_the_readme_runs():
-    code = re.search(r"```python\n(.*?)```", (ROOT / "README.md").read_text(encoding="utf-8"), re.DOTALL)
-    assert code is not None
-    printed = StringIO()
-    with redirect_stdout(printed):
-        exec(code.group(1), {})
-    assert "I moved to Lisbon last week" in printed.getvalue()
-    assert '<block name="persona">Prefers short answers.</block>' in printed.getvalue()
+def test_the_first_program_of_the_readme_prints_what_was_said_and_what_stands_in_the_prompt():
+    printed = "\n".join(run_script(snippets(README)[0].code))
+    assert "I moved to Lisbon last week" in printed
+    assert '<block name="persona">Prefers short answers.</block>' in printed
 
 
-def test_the_snippet_of_the_readme_on_working_memory_runs():
-    section = (ROOT / "README.md").read_text(encoding="utf-8").partition("## Working memory\n")[2]
-    code = re.search(r"```python\n(.*?)```", section, re.DOTALL)
-    assert code is not None
-    names = {"open_memory": recollect.open_memory, "TaskState": recollect.TaskState}
-    printed = anyio.run(run, code.group(1), names)
-    assert '<block name="people">Ines is her sister.</block>' in "\n".join(printed)
-    assert "degraded=False" in printed[-1]
+@pytest.mark.usefixtures("elsewhere", "postgres_dsn")
+def test_the_other_snippets_of_the_readme_run():
+    names: dict[str, Any] = {"TaskState": recollect.TaskState}
+    printed = [anyio.run(run, each.code, names) for each in snippets(README) if each.told]
+    facts, working = printed
+    assert [line.partition("[")[2] for line in facts] == ["'Paris']", "'Roma']"]
+    assert '<block name="people">Ines is her sister.</block>' in "\n".join(working)
+    assert "degraded=False" in working[-1]
 
 
 if __name__ == "__main__":
