@@ -54,7 +54,7 @@ from recollect.types import TaskState, Tenant
 
 from .faults.interruption import cancelled_by_a_scope, cancelled_by_its_host
 from .faults.proxy import open_proxy
-from .redis_servers import RedisCluster, RedisServer, unused_url
+from .redis_servers import HOST, RedisCluster, RedisServer, unused_url
 
 MANY = 1_000_000
 HOSTILE = ("{", "}", "*", "?", "[a]", ":", "%", "\\", "\n", "/", "a/b", "a:b", "{a}", "%2F", "é", "a b")
@@ -655,7 +655,7 @@ async def test_a_replica_answers_and_takes_no_writes(redis_server: Start) -> Non
 
 async def test_a_server_that_takes_no_more_connections_is_away(redis_server: Start) -> None:
     server = redis_server()
-    with redis.Redis(port=server.port) as other:
+    with redis.Redis(host=HOST, port=server.port) as other:
         other.config_set("maxclients", 1)
         async with _opened(server.url, must_answer=False) as desk:
             with pytest.raises(Away, match="connections"):
