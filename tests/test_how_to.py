@@ -12,6 +12,7 @@ A comment before a snippet says what is special about it:
 import ast
 import os
 import re
+import shlex
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -245,7 +246,7 @@ COMMANDS = [
 
 @pytest.mark.parametrize("line", COMMANDS)
 def test_a_command_of_a_page_can_be_given(line: str) -> None:
-    words = re.sub(r"\s+(#|\||>|<).*$", "", line).replace('"', "").split()
+    words = shlex.split(line, comments=True)
     command: Any = typer.main.get_command(app)
     context = command.make_context("recollect", list(words), resilient_parsing=False)
     while hasattr(command, "commands"):
