@@ -1,4 +1,4 @@
-"""The front door: `python3 noxfile.py demo`, `python3 noxfile.py tests`, `... lint types bench`.
+"""The front door: `python3 noxfile.py demo`, `python3 noxfile.py tests`, `... lint types docs bench`.
 
 Run by plain Python it fetches nox into `.nox` first, so nothing has to be installed before.
 """
@@ -102,6 +102,14 @@ def machine(session: nox.Session) -> None:
     lives = session.posargs[0] if session.posargs else "50000"
     unhurried = ("-o", "faulthandler_timeout=0")
     session.run("python", "-m", "pytest", *machine, *unhurried, env={"RECOLLECT_TEST_LIVES": lives})
+
+
+@nox.session(python=PRESENT)
+def docs(session: nox.Session) -> None:
+    """Build the site into `.site`, from the pages and from the docstrings; a broken link fails it."""
+    session.install(*groups("docs"))
+    build = ("mkdocs", "build", "--strict", "--config-file", "docs/site/mkdocs.yml")
+    session.run(*build, *session.posargs, env={"NO_MKDOCS_2_WARNING": "1"})
 
 
 @nox.session(python=PRESENT)
