@@ -24,6 +24,8 @@ from pathlib import Path
 from typing import Any
 from uuid import uuid4
 
+import anyio
+import asyncpg
 import pytest
 import typer
 from anyio import to_thread
@@ -51,6 +53,11 @@ class Snippet:
     @property
     def file(self) -> str:
         return self.marker.removeprefix("file ") if self.marker.startswith("file ") else ""
+
+    @property
+    def shared(self) -> bool:
+        """Whether it goes on where the one before has ended."""
+        return self.marker != "a script"
 
     @property
     def printed(self) -> list[str]:
@@ -86,8 +93,9 @@ class Page:
 
 
 PAGES = [Page(path.stem, path.read_text("utf-8")) for path in sorted((DOCS / "how-to").glob("*.md"))]
-ANYWHERE = [page for page in PAGES if page.steps and not page.names_servers]
 OF_SERVERS = [page for page in PAGES if page.names_servers]
+ALONE = [page for page in PAGES if page.steps and not page.names_servers]
+ANYWHERE = [page for page in ALONE if any("open_memory(" in step.code for step in page.steps if step.shared)]
 OF_TESTS = [page for page in PAGES if any(name.startswith("test_") for name in page.files)]
 
 
@@ -154,14 +162,13 @@ async def done(page: Page, given: dict[str, Any], places: dict[str, str]) -> Non
         for step in page.steps:
             if step.marker.startswith("on "):
                 clock.now = datetime.fromisoformat(f"{step.marker.removeprefix('on ')}T20:00:00Z")
-            # Put together here, because what is in a page may redefine names.
-            tree = Opening(given, places).visit(ast.parse(step.code))
-            flags = 0 if step.marker == "a script" else ast.PyCF_ALLOW_TOP_LEVEL_AWAIT
+            tree = Opening(given if step.shared else {}, places).visit(ast.parse(step.code))
+            flags = ast.PyCF_ALLOW_TOP_LEVEL_AWAIT if step.shared else 0
             code = compile(tree, f"{page.name}.md", "exec", flags=flags)
             printed = StringIO()
             with redirect_stdout(printed):
-                if step.marker == "a script":
-                    await to_thread.run_sync(exec, code, {"given": given, "__name__": "__main__"})
+                if not step.shared:
+                    await to_thread.run_sync(exec, code, {"__name__": "__main__"})
                 elif (running := eval(code, names)) is not None:
                     await running
             assert printed.getvalue().splitlines() == step.printed, step.code
@@ -185,23 +192,52 @@ def workplace(page: Page, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> It
         sys.modules.pop(Path(name).stem, None)
 
 
-@pytest.mark.parametrize("page", ANYWHERE, ids=name_of)
+@pytest.mark.parametrize("page", ALONE, ids=name_of)
 async def test_a_page_does_in_process_what_it_says(page: Page, workplace: Path) -> None:
     await done(page, {}, {})
 
 
-@pytest.mark.parametrize("page", [*ANYWHERE, *OF_SERVERS], ids=name_of)
-async def test_a_page_does_on_servers_what_it_says(
-    page: Page, workplace: Path, postgres_dsn: str, shared_schema: str, redis_url: str
-) -> None:
-    given: dict[str, Any] = {
-        "schema": lambda: shared_schema,
+@pytest.fixture
+def given(postgres_dsn: str, redis_url: str) -> Iterator[dict[str, Any]]:
+    """Arguments of `open_memory` for a memory on servers, each made when it is needed.
+
+    A page has a schema of its own, for it may have an embedder of its own; a memory a namespace.
+    """
+    schema = f"test_{uuid4().hex[:16]}"
+    yield {
+        "postgres": lambda: postgres_dsn,
+        "schema": lambda: schema,
+        "migrate": lambda: "auto",
+        "redis": lambda: redis_url,
         "namespace": lambda: f"how-to-{uuid4()}",
         "deadline": lambda: 60.0,
     }
-    if not page.names_servers:
-        given |= {"postgres": lambda: postgres_dsn, "redis": lambda: redis_url}
-    await done(page, given, {POSTGRES: postgres_dsn, REDIS: redis_url})
+    anyio.run(drop, postgres_dsn, schema)
+
+
+async def drop(dsn: str, schema: str) -> None:
+    connection = await asyncpg.connect(dsn)
+    try:
+        await connection.execute(f"drop schema if exists {schema} cascade")
+    finally:
+        await connection.close()
+
+
+@pytest.mark.parametrize("page", ANYWHERE, ids=name_of)
+async def test_a_page_does_on_servers_what_it_says(
+    page: Page, workplace: Path, given: dict[str, Any], postgres_dsn: str
+) -> None:
+    await done(page, given, {})
+
+
+@pytest.mark.parametrize("page", OF_SERVERS, ids=name_of)
+@pytest.mark.usefixtures("workplace")
+def test_a_page_of_servers_does_what_it_says(
+    page: Page, given: dict[str, Any], postgres_dsn: str, redis_url: str
+) -> None:
+    rest = {name: made for name, made in given.items() if name not in ("postgres", "redis")}
+    # A pool and a client of the page's own are bound to this event loop.
+    anyio.run(done, page, rest, {POSTGRES: postgres_dsn, REDIS: redis_url})
 
 
 @pytest.mark.parametrize("page", OF_TESTS, ids=name_of)
