@@ -37,7 +37,7 @@ FLOORS = (
     {"_immutability"},
     {"inprocess", "postgres", "redis", "_embedding", "_fallback", "_reranking"},
     {"_composition"},
-    {"_capabilities", "_facts_shown", "_isolation"},
+    {"_capabilities", "_facts_shown", "_garbage", "_isolation"},
     {"_committing", "_recall", "_remembering"},
     {"_fact_reads", "_fact_recall", "_requests"},
     {"_transfer"},

@@ -142,6 +142,9 @@ class UnsteadyDirectory(Directory):
         self._directory = directory
         self.away = False
 
+    async def tenants(self, *, after: Any, limit: int) -> Any:
+        return await self._directory.tenants(after=after, limit=limit)
+
     async def users(self, namespace: str, *, after: str | None, limit: int) -> Any:
         return await self._directory.users(namespace, after=after, limit=limit)
 

@@ -134,6 +134,10 @@ class TenantMap(Generic[K, S]):
                 return held[tenant].state
         return None
 
+    def known(self) -> list[K]:
+        """Return the tenants that the map holds, those that were idle for too long among them."""
+        return [*self._leased, *self._pinned, *self._idle]
+
     # The rest runs without an await: the map is consistent whenever another task can look at it.
 
     def _has_room_for(self, tenant: K) -> bool:
@@ -156,10 +160,25 @@ class TenantMap(Generic[K, S]):
         slot = self._idle.pop(tenant, None)
         if slot is None:
             return self._pinned.pop(tenant, None)
-        if slot.idle_since > self._now() - self._ttl:
+        if not self._is_over(slot):
             return slot
         self._evicted(tenant, slot.state)
         return None
+
+    def is_over(self, tenant: K) -> bool:
+        """Whether a tenant was idle for too long, so that what is held of it will not be used again."""
+        slot = self._idle.get(tenant)
+        return slot is not None and self._is_over(slot)
+
+    def expire(self, tenant: K) -> bool:
+        """Evict a tenant that was idle for too long; return whether it was."""
+        if not self.is_over(tenant):
+            return False
+        self._evicted(tenant, self._idle.pop(tenant).state)
+        return True
+
+    def _is_over(self, slot: _Slot[S]) -> bool:
+        return slot.idle_since <= self._now() - self._ttl
 
     def release(self, tenant: K) -> None:
         """Give one lease back.

@@ -1,6 +1,6 @@
 import math
 from collections.abc import Callable, Collection, Iterable
-from typing import NoReturn
+from typing import NoReturn, cast
 
 from anyio.lowlevel import checkpoint_if_cancelled
 
@@ -13,6 +13,7 @@ from ._context import CountTokens, estimated_tokens
 from ._cursor import opened, sealed
 from ._deadline import bounded
 from ._embedding import Embedding
+from ._garbage import collect
 from ._rounds import consolidate_in_rounds
 from ._tenants import TenantMap
 from .errors import ConfigurationError, InvalidInput
@@ -21,6 +22,7 @@ from .predicates import Predicate, Predicates
 from .stores import Archive, Embedder, Extractor, Reranker, WorkingStore
 from .types import Limits, MemoryStatistics, Page, RecallWeights, Tenant
 from .types.capabilities import Capabilities, MemoryHealth
+from .types.governing import Garbage
 from .user import UserMemory
 from .user.dispatching import supported_ops
 
@@ -224,6 +226,29 @@ class Memory:
         if not _is_positive(interval):
             raise InvalidInput("interval", "must be a positive number of seconds")
         await consolidate_in_rounds(self._composition, namespace, interval)
+
+    async def gc(self, *, dry_run: bool = True) -> Garbage:
+        """Remove what nothing can ask for any more, of all users of all namespaces; by default only count it.
+
+        In process that is working memory whose time is over, which otherwise goes when somebody comes across
+        it; in an archive it is what an erasure has left: vectors that arrived at the same moment. Redis
+        drops by itself what has ended, so that nothing is counted there. Nothing that can be read goes: an
+        export is the same afterwards. Nor does what keeps a promise: keys of fact transactions are part
+        of the journal, and honoured for as long as that is; hashes of what was forgotten keep it from
+        coming back.
+
+        It goes from user to user, in small steps each of which is atomic: cancelled in between, it has done a
+        part of the work. Others may read and write meanwhile, and several processes may do it at once: each
+        counts what it removed itself. Not bounded by the deadline.
+
+        Raises:
+            StoreUnavailable, Overloaded: not everything was looked at; do it again.
+        """
+        self._composition.ensure_open()
+        await checkpoint_if_cancelled()
+        if not isinstance(cast("object", dry_run), bool):
+            raise InvalidInput("dry_run", f"expected a bool, got {type(dry_run).__name__}")
+        return await collect(self._composition, dry_run=dry_run)
 
     def supported_ops(self) -> frozenset[str]:
         """Return the names of what `UserMemory.dispatch` can do: all but what this composition cannot."""

@@ -66,7 +66,7 @@ from recollect.testing import (
     HashEmbedder,
     WorkingCheck,
 )
-from recollect.types import Context, Export, ExportHeader, Health, MemoryStatistics, Signals
+from recollect.types import Context, Export, ExportHeader, Garbage, Health, MemoryStatistics, Signals
 from recollect.types.consolidation import ConsolidationReport, ExtractionFailure
 
 if TYPE_CHECKING:
@@ -94,6 +94,7 @@ async def composition(pool: "asyncpg.Pool[asyncpg.Record]", archive: Archive, cl
         assert_type(memory.closed, bool)
         assert_type(memory.statistics(), MemoryStatistics)
         assert_type(await memory.users(limit=3), Page[str | None])
+        assert_type(await memory.gc(dry_run=False), Garbage)
     async with open_memory(
         postgres=pool,
         namespace="n",

@@ -83,6 +83,10 @@ class VectorTable:
         theirs = np.isin(np.array(self._owners, dtype=np.int64), np.array(owners, dtype=np.int64))
         self._matrix[: len(theirs)][theirs] = 0.0
 
+    def owned(self, owners: Sequence[int]) -> int:
+        """Return how many vectors these owners have."""
+        return int(np.isin(np.array(self._owners, dtype=np.int64), owners).sum())
+
     def fits(self, vectors: "Vectors") -> bool:
         """Whether they are as long as those before them: else they are of another embedder."""
         return not self._owners or vectors.shape[1] == self._matrix.shape[1]

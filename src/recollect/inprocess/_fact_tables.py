@@ -147,6 +147,19 @@ class TextTable:
             self._texts[index] = None
         self._vectors.blank(indices)
 
+    @property
+    def blank(self) -> int:
+        """How many vectors are kept of texts that were dropped."""
+        return self._vectors.owned([index for index, text in enumerate(self._texts) if text is None])
+
+    def compact(self) -> None:
+        """Give up the room of what was dropped."""
+        keep = np.array([text is not None for text in self._texts], dtype=np.bool_)
+        self._vectors = self._vectors.only(keep)
+        kept = [text for text in self._texts if text is not None]
+        self._texts = [*kept]
+        self._index = {text.digest: index for index, text in enumerate(kept)}
+
     def make_pending(self) -> None:
         self._vectors = VectorTable()
         self._texts = [each and replace(each, embedding_state="pending") for each in self._texts]

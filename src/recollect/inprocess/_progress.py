@@ -1,7 +1,7 @@
 """How far the episodes of a tenant are consolidated."""
 
 from bisect import bisect_right
-from collections.abc import Iterator, Sequence
+from collections.abc import Container, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import Protocol
 
@@ -45,6 +45,14 @@ class Progress:
                 break
             self.passed_over[row.seq] = None
         self.through = seq
+
+    def stale(self, by_seq: Container[int]) -> Sequence[int]:
+        """Return what was passed over, and erased since."""
+        return [seq for seq in self.passed_over if seq not in by_seq]
+
+    def drop(self, seqs: Iterable[int]) -> None:
+        for seq in seqs:
+            del self.passed_over[seq]
 
     def left(self, rows: Sequence[Numbered], by_seq: dict[int, int], *, after: int) -> Iterator[int]:
         """Yield the indices of rows beyond `after` that are not consolidated, in order."""

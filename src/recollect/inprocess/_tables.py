@@ -1,7 +1,7 @@
 """What a tenant owns in process."""
 
 from array import array
-from bisect import bisect_right, insort
+from bisect import bisect_left, bisect_right, insort
 from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass, field, replace
@@ -138,6 +138,7 @@ class Tables:
     def __init__(self) -> None:
         self._by_tenant: dict[Tenant, TenantTable] = {}
         self._users: dict[str, list[str]] = {}
+        self._namespaces: list[str] = []
 
     def __iter__(self) -> Iterator[TenantTable]:
         return iter(self._by_tenant.values())
@@ -151,17 +152,32 @@ class Tables:
         if table is None:
             # So that the first tick lands on `now`.
             table = self._by_tenant[tenant] = TenantTable(tenant, now - MICROSECOND)
-            insort(self._users.setdefault(tenant.namespace, []), tenant.user_id or "", key=str.encode)
+            if tenant.namespace not in self._users:
+                self._users[tenant.namespace] = []
+                insort(self._namespaces, tenant.namespace, key=str.encode)
+            insort(self._users[tenant.namespace], tenant.user_id or "", key=str.encode)
         return table
 
     def replace(self, table: TenantTable) -> None:
         self._by_tenant[table.tenant] = table
 
-    def users(self, namespace: str, *, after: str | None) -> Iterator[str]:
-        """Yield users in byte order; "" is the anonymous one: no user is called that, and it sorts first."""
+    def tenants(self, *, after: Tenant | None) -> Iterator[Tenant]:
+        """Yield whoever has a table, one namespace after the other."""
+        namespaces = self._namespaces
+        start = 0 if after is None else bisect_left(namespaces, after.namespace.encode(), key=str.encode)
+        for namespace in islice(namespaces, start, None):
+            last = None if after is None or namespace != after.namespace else after.user_id or ""
+            for user in self._listed(namespace, after=last):
+                yield Tenant(namespace, user or None)
+
+    def _listed(self, namespace: str, *, after: str | None) -> Iterator[str]:
         users = self._users.get(namespace, [])
         start = 0 if after is None else bisect_right(users, after.encode(), key=str.encode)
-        for user in islice(users, start, None):
+        return islice(users, start, None)
+
+    def users(self, namespace: str, *, after: str | None) -> Iterator[str]:
+        """Yield users in byte order; "" is the anonymous one: no user is called that, and it sorts first."""
+        for user in self._listed(namespace, after=after):
             table = self._by_tenant[Tenant(namespace, user or None)]
             if table.rows or table.facts.headers:  # of who was forgotten the table stays, and nothing in it
                 yield user

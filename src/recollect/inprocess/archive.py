@@ -10,6 +10,7 @@ from .._timeline import Slot
 from ..errors import ConfigurationError, EmbeddingMismatch
 from ..stores import Archive, Directory, Erased, Erasure
 from ..stores.changes import Rule
+from ..stores.garbage import Leftovers
 from ..stores.traits import Traits
 from ..types import Health, Tenant
 from ._erasing import Erasing
@@ -111,6 +112,19 @@ class InProcessArchive(Archive):
         await checkpoint()
         return await self._erasing.left(tenant, erasure)
 
+    async def sweep(self, tenant: Tenant, *, dry_run: bool) -> Leftovers:
+        await checkpoint()
+        table = self._tables.get(tenant)
+        if table is None:
+            return Leftovers()
+        marks, texts = table.progress.stale(table.by_seq), table.facts.texts
+        left = Leftovers(fact_vectors=texts.blank, marks=len(marks))
+        if not dry_run:
+            table.progress.drop(marks)
+            if left.fact_vectors:
+                texts.compact()
+        return left
+
     def _refuse_others(self, rules: Mapping[str, Rule]) -> None:
         for name, rule in rules.items():
             recorded = self._rules.get(name, rule)
@@ -140,6 +154,10 @@ class InProcessDirectory(Directory):
 
     def __init__(self, tables: Tables) -> None:
         self._tables = tables
+
+    async def tenants(self, *, after: Tenant | None, limit: int) -> Sequence[Tenant]:
+        await checkpoint()
+        return list(islice(self._tables.tenants(after=after), limit))
 
     async def users(self, namespace: str, *, after: str | None, limit: int) -> Sequence[str | None]:
         await checkpoint()

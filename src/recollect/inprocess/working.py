@@ -16,7 +16,9 @@ from .._workspace import (
     WithdrawScopes,
     Workspace,
 )
+from .._workspace.space import is_alive
 from ..errors import IdempotencyConflict
+from ..stores.garbage import Expired, Expiring
 from ..stores.traits import Traits
 from ..stores.working import Place, Stamp, Wiped, WorkingStore
 from ..types import Health, Tenant, WorkingStatus
@@ -48,7 +50,7 @@ class Desk:
     staging: Staging | None = None
 
 
-class InProcessWorking(WorkingStore):
+class InProcessWorking(WorkingStore, Expiring):
     """Working memory that lives in the tenant map, and goes with its tenant's place in there.
 
     No lock: each method checkpoints first and then runs without an await.
@@ -116,6 +118,18 @@ class InProcessWorking(WorkingStore):
         spaces = [(name, local.scopes[name]) for name in _names(local, session_id)]
         held = [_held(scope.space, now) for name, scope in spaces if not self._is_over(name, scope, now)]
         return sum(held, Wiped())
+
+    def expire(self, local: Desk, *, dry_run: bool) -> Expired:
+        now = self._clock()
+        over = {name for name, scope in local.scopes.items() if self._is_over(name, scope, now)}
+        spaces = [scope.space for name, scope in local.scopes.items() if name not in over]
+        ended = sum(not is_alive(each, now) for space in spaces for each in space.variables.values())
+        if not dry_run:
+            for name in over:
+                del local.scopes[name]
+            for space in spaces:
+                space.sweep(now)
+        return Expired(len(over), ended)
 
     async def health(self) -> Health:
         await checkpoint()

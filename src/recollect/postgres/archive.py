@@ -9,6 +9,7 @@ from .._loop import require_asyncio
 from ..errors import ConfigurationError, EmbeddingMismatch, TryLater
 from ..stores import Archive, Directory, Erased, Erasure
 from ..stores.changes import Rule
+from ..stores.garbage import Leftovers
 from ..stores.traits import Traits
 from ..types import Health, Tenant
 from ._embedded import open_embedded
@@ -18,6 +19,7 @@ from ._sql import statements
 from .episodes import PostgresEpisodes
 from .erasing import PostgresErasing
 from .facts import PostgresFacts
+from .garbage import PostgresGarbage
 from .predicates import PostgresPredicates
 from .transferring import PostgresTransfers
 
@@ -55,6 +57,7 @@ class PostgresArchive(Archive):
             postgres, self._episodes, schema=schema, vector=vector, clock=clock
         )
         self._erasing = PostgresErasing(postgres, schema=schema, vector=vector, clock=clock)
+        self._garbage = PostgresGarbage(postgres, schema=schema, vector=vector)
 
     @property
     def episodes(self) -> PostgresEpisodes:
@@ -113,6 +116,9 @@ class PostgresArchive(Archive):
     async def left(self, tenant: Tenant, erasure: Erasure) -> int:
         return await self._erasing.left(tenant, erasure)
 
+    async def sweep(self, tenant: Tenant, *, dry_run: bool) -> Leftovers:
+        return await self._garbage.sweep(tenant, dry_run=dry_run)
+
 
 class PostgresDirectory(Directory):
     """The only statements that look across tenants."""
@@ -120,6 +126,10 @@ class PostgresDirectory(Directory):
     def __init__(self, postgres: Postgres, *, schema: str, vector: str) -> None:
         self._postgres = postgres
         self._sql = statements("directory", schema=schema, vector=vector)
+
+    async def tenants(self, *, after: Tenant | None, limit: int) -> Sequence[Tenant]:
+        rows = await self._postgres.fetch(self._sql["tenants"], "" if after is None else after.key, limit)
+        return [Tenant(row["namespace"], row["user_id"]) for row in rows]
 
     async def users(self, namespace: str, *, after: str | None, limit: int) -> Sequence[str | None]:
         rows = await self._postgres.fetch(self._sql["users"], namespace, after, limit)

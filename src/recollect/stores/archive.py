@@ -6,11 +6,22 @@ from .changes import Rule
 from .episodes import EpisodeStore
 from .erasure import Erased, Erasure
 from .facts import FactStore
+from .garbage import Leftovers
 from .transfer import Transfers
 
 
 class Directory(Protocol):
     """Knows which tenants exist: those that hold episodes or facts. The only view across tenants."""
+
+    async def tenants(self, *, after: Tenant | None, limit: int) -> Sequence[Tenant]:
+        """Return up to `limit` tenants of all namespaces, in an order of the store's that stays the same.
+
+        Those of which everything was forgotten are among them: something may be left of it.
+
+        Args:
+            after: the last one of the page before; None starts at the first.
+        """
+        ...
 
     async def users(self, namespace: str, *, after: str | None, limit: int) -> Sequence[str | None]:
         """Return up to `limit` users of a namespace, in byte order, the anonymous one first.
@@ -95,4 +106,15 @@ class Archive(Protocol):
 
     async def left(self, tenant: Tenant, erasure: Erasure) -> int:
         """Return how much that should be gone is there: 0 after an erasure, unless it was written since."""
+        ...
+
+    async def sweep(self, tenant: Tenant, *, dry_run: bool) -> Leftovers:
+        """Drop what is left of what was erased, and cannot be asked for; return how much that was.
+
+        In small parts, each of which goes as a whole: cancelled in between, it has dropped some of them. It
+        may run while others write, erase or sweep; whatever is there stays, and so do tombstones and keys.
+
+        Args:
+            dry_run: only count.
+        """
         ...

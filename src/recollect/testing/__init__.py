@@ -35,6 +35,7 @@ from ._fact_writing import FACT_WRITING_CHECKS
 from ._material import Check, ClockCheck
 from ._reading import READING_CHECKS
 from ._searching import SEARCHING_CHECKS
+from ._sweeping import SWEEPING_CHECKS
 from ._tenancy import TENANCY_CHECKS
 from ._transferring import TRANSFER_CHECKS
 from ._working_blocks import BLOCK_CHECKS
@@ -70,6 +71,7 @@ FACT_CHECKS: tuple[Check, ...] = (
     *HISTORY_CHECKS,
     *ERASING_CHECKS,
     *CONSOLIDATION_CHECKS,
+    *SWEEPING_CHECKS,
 )
 
 WORKING_CHECKS: tuple[WorkingCheck, ...] = (

@@ -98,7 +98,7 @@ async def _copied(archive: Archive, tenant: Tenant) -> Tenant:
     return copy
 
 
-def _plain(kept: Sequence[Kept]) -> list[object]:
+def plain(kept: Sequence[Kept]) -> list[object]:
     """Return what can be compared: the contents of episodes are told apart by who they are."""
     return [
         (each.seq, each.recorded_at, repr(replace(each.new, vectors=None)))
@@ -114,7 +114,7 @@ async def a_tenant_is_loaded_as_it_was_dumped(archive: Archive) -> None:
     tenant = await fresh(archive)
     await _furnish(archive, tenant)
     copy = await _copied(archive, tenant)
-    assert _plain(await dumped(archive, copy)) == _plain(await dumped(archive, tenant))
+    assert plain(await dumped(archive, copy)) == plain(await dumped(archive, tenant))
     assert await everything(archive, copy) == await everything(archive, tenant)
     held, other = await archive.transfers.survey(tenant), await archive.transfers.survey(copy)
     assert replace(other, generation=held.generation) == held
@@ -124,21 +124,21 @@ async def a_tenant_is_loaded_as_it_was_dumped(archive: Archive) -> None:
 async def pages_of_any_size_are_the_same_records(archive: Archive) -> None:
     tenant = await fresh(archive)
     await _furnish(archive, tenant)
-    whole = _plain(await dumped(archive, tenant))
+    whole = plain(await dumped(archive, tenant))
     assert len(whole) > 20
     for limit in (1, 2, 3, 7):
-        assert _plain(await dumped(archive, tenant, limit=limit)) == whole
+        assert plain(await dumped(archive, tenant, limit=limit)) == whole
 
 
 async def a_dump_at_a_basis_is_what_there_was_then(archive: Archive) -> None:
     tenant = await fresh(archive)
     await store(archive, tenant, episode("one", id="e1"))
     await commit(archive, tenant, since("Paris"), session_id="s")
-    before, basis = _plain(await dumped(archive, tenant)), (await archive.transfers.survey(tenant)).tx
+    before, basis = plain(await dumped(archive, tenant)), (await archive.transfers.survey(tenant)).tx
     await store(archive, tenant, episode("two", id="e2"))
     await commit(archive, tenant, Rollback("r", "s", 1), name="rollback", session_id="s")
-    assert _plain(await dumped(archive, tenant, basis=basis)) == before
-    assert _plain(await dumped(archive, tenant)) != before
+    assert plain(await dumped(archive, tenant, basis=basis)) == before
+    assert plain(await dumped(archive, tenant)) != before
 
 
 async def a_tenant_that_owns_anything_is_not_loaded(archive: Archive) -> None:
@@ -148,9 +148,9 @@ async def a_tenant_that_owns_anything_is_not_loaded(archive: Archive) -> None:
     await store(archive, one, episode("mine", id="mine"))
     await commit(archive, other, since("mine"))
     for each in (one, other):
-        before = _plain(await dumped(archive, each))
+        before = plain(await dumped(archive, each))
         assert isinstance(await _refused(archive, each, loading(held, kept)), Conflict)
-        assert _plain(await dumped(archive, each)) == before
+        assert plain(await dumped(archive, each)) == before
 
 
 async def a_load_that_fails_leaves_nothing(archive: Archive) -> None:
@@ -224,9 +224,9 @@ async def the_clock_of_who_was_loaded_goes_on(archive: Archive) -> None:
 async def a_dump_is_of_one_tenant(archive: Archive) -> None:
     tenant, other = await fresh(archive), fresh_tenant()
     await _furnish(archive, tenant)
-    before = _plain(await dumped(archive, tenant))
+    before = plain(await dumped(archive, tenant))
     await _furnish(archive, other)
-    assert _plain(await dumped(archive, tenant)) == before
+    assert plain(await dumped(archive, tenant)) == before
     assert await archive.transfers.survey(fresh_tenant()) == Holdings()
     assert await dumped(archive, fresh_tenant()) == []
 

@@ -17,7 +17,7 @@ from .facts import (
     Span,
     Transaction,
 )
-from .governing import Receipt
+from .governing import Garbage, Receipt
 from .memory import (
     EmbeddingState,
     Episode,
@@ -71,6 +71,7 @@ __all__ = (
     "FactPath",
     "FactSignals",
     "Forever",
+    "Garbage",
     "Health",
     "Limits",
     "MemoryStatistics",

@@ -19,3 +19,20 @@ class Receipt(Value):
     verified: bool | None = Field(
         description="whether a second look found nothing left; None if it was not asked for"
     )
+
+
+class Garbage(Value):
+    """What nothing could ask for any more, of all users of all namespaces, by kind."""
+
+    dry_run: bool = Field(description="whether it was only counted, and is still there")
+    users: int = Field(
+        description="what this process held of users that were idle for longer than `Limits.user_idle_ttl`"
+    )
+    scopes: int = Field(
+        description="of working memory in process: sessions that were idle for longer than "
+        "`Limits.session_ttl`, with all that is in them"
+    )
+    variables: int = Field(description="of working memory in process, whose time to live is over")
+    episode_vectors: int = Field(description="of episodes that are not there")
+    fact_vectors: int = Field(description="of facts that are not there")
+    marks: int = Field(description="that an episode is to be consolidated which is not there; in process")

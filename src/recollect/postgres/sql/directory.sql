@@ -1,3 +1,6 @@
+-- name: tenants
+select namespace, user_id from {schema}.tenant where tenant > $1 order by tenant limit $2
+
 -- name: users
 -- "" stands for the anonymous tenant and sorts first. Of who was forgotten the row stays, and nothing else.
 select user_id from {schema}.tenant t
