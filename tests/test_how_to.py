@@ -15,6 +15,7 @@ import re
 import shlex
 import subprocess
 import sys
+import tomllib
 from collections.abc import Iterator
 from contextlib import AsyncExitStack, redirect_stdout
 from dataclasses import dataclass
@@ -181,6 +182,13 @@ def workplace(page: Page, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> It
         monkeypatch.delenv(name)
     for name, text in page.files.items():
         (tmp_path / name).write_text(text, "utf-8")
+    project = tomllib.loads(page.files.get("pyproject.toml", "")).get("project", {})
+    for group, points in project.get("entry-points", {}).items():
+        info = tmp_path / f"{project['name']}-{project['version']}.dist-info"
+        info.mkdir()
+        lines = [f"[{group}]", *(f"{name} = {value}" for name, value in points.items())]
+        (info / "entry_points.txt").write_text("\n".join(lines), "utf-8")
+        (info / "METADATA").write_text(f"Metadata-Version: 2.1\nName: {project['name']}\n", "utf-8")
     for each in page.snippets:
         if each.marker == "environment":
             for name, value in re.findall(r"^export (\w+)='?(.*?)'?$", each.code, re.MULTILINE):
@@ -250,8 +258,10 @@ def test_the_tests_of_a_page_pass(page: Page, workplace: Path) -> None:
         cwd=workplace,
     )
     assert ran.returncode == 0, ran.stdout + ran.stderr
-    (expected,) = re.findall(r"^(\d+ passed)$", page.text, re.MULTILINE)
-    assert re.findall(r"^(.*) in [\d.]+s", ran.stdout, re.MULTILINE) == [expected]
+    said = re.findall(r"^(\d+) passed$", page.text, re.MULTILINE)
+    (passed,) = re.findall(r"^(\d+) passed in [\d.:() ]+s", ran.stdout, re.MULTILINE)
+    assert int(passed) > 0
+    assert said in ([], [passed])
 
 
 @pytest.mark.parametrize("page", PAGES, ids=name_of)
