@@ -6,9 +6,9 @@ from typing import Any
 from .._composition import Composition, Scope
 from .._workspace import DumpCheckpoint, DumpScope, ListScopes, ScopeName
 from ..errors import Conflict
-from ..stores import Place
+from ..stores import Place, WorkingStore
 from ..stores.transfer import BEGINNING, Holdings, KeptEpisode
-from ..types import ExportedRule, ExportHeader
+from ..types import ExportedRule, ExportHeader, Tenant
 from .history import told
 from .reading import ERASED, VERSION
 from .scopes import told_checkpoint, told_scope
@@ -68,12 +68,18 @@ class Dump:
         for start in range(0, len(tombstones), ERASED):
             part = tombstones[start : start + ERASED]
             yield [{"kind": "erased", "digests": [each.hex() for each in part]}]
-        async for page in self._history():
+        async for page in self.history():
             yield page
-        async for page in self._scopes():
+        local = self._composition.tenants.held(self._tenant).working
+        async for page in scopes_of(self._composition.working, local, self._tenant):
             yield page
 
-    async def _history(self) -> AsyncGenerator[Sequence[dict[str, Any]]]:
+    async def history(self) -> AsyncGenerator[Sequence[dict[str, Any]]]:
+        """Yield the records of the archive.
+
+        Raises:
+            Conflict: something was forgotten meanwhile.
+        """
         transfers, held, after = self._composition.archive.transfers, self._holdings, BEGINNING
         while True:
             page = await transfers.dump(
@@ -97,22 +103,22 @@ class Dump:
         # As it was when the export began: the facts of what was consolidated since are left out, too.
         return seq <= self._holdings.consolidated and seq not in self._holdings.passed_over
 
-    async def _scopes(self) -> AsyncGenerator[Sequence[dict[str, Any]]]:
-        working, local, tenant = self._composition.working, self._local(), self._tenant
-        (names,) = await working.look(local, [Place(tenant)], ListScopes())
-        for name in sorted(names, key=_order):
-            place = Place(tenant, *name)
-            (contents,) = await working.look(local, [place], DumpScope())
-            if contents.empty:
-                continue
-            yield list(told_scope(name, contents))
-            for made in contents.checkpoints:
-                (saved,) = await working.look(local, [place], DumpCheckpoint(made.id))
-                if saved is not None:  # else it went since
-                    yield list(told_checkpoint(saved))
 
-    def _local(self) -> Any:
-        return self._composition.tenants.held(self._tenant).working
+async def scopes_of(
+    working: WorkingStore, local: Any, tenant: Tenant
+) -> AsyncGenerator[Sequence[dict[str, Any]]]:
+    """Yield the records of working memory. That is no use of a session."""
+    (names,) = await working.look(local, [Place(tenant)], ListScopes())
+    for name in sorted(names, key=_order):
+        place = Place(tenant, *name)
+        (contents,) = await working.look(local, [place], DumpScope())
+        if contents.empty:
+            continue
+        yield list(told_scope(name, contents))
+        for made in contents.checkpoints:
+            (saved,) = await working.look(local, [place], DumpCheckpoint(made.id))
+            if saved is not None:  # else it went since
+                yield list(told_checkpoint(saved))
 
 
 def _order(name: ScopeName) -> tuple[str, str]:

@@ -1,4 +1,4 @@
-"""Checks that any archive must pass, and the parts of a test: a clock that stands still, embedders.
+"""Checks that any archive must pass, and the parts of a test: a clock, embedders, snapshots.
 
 A check is an async function that raises AssertionError. It makes up tenants of its own, so that
 all of them can run against one archive, one after the other:
@@ -35,6 +35,7 @@ from ._fact_writing import FACT_WRITING_CHECKS
 from ._material import Check, ClockCheck
 from ._reading import READING_CHECKS
 from ._searching import SEARCHING_CHECKS
+from ._snapshot import snapshot
 from ._sweeping import SWEEPING_CHECKS
 from ._tenancy import TENANCY_CHECKS
 from ._transferring import TRANSFER_CHECKS
@@ -116,4 +117,5 @@ __all__ = (
     "HashEmbedder",
     "WorkingCheck",
     "WorkingClockCheck",
+    "snapshot",
 )
