@@ -26,7 +26,7 @@ from recollect.facts import Facts
 from recollect.testing import Clock
 from recollect.types import Fact
 
-from .pages import DOCS, ROOT, Snippet, evening, pages, run, run_script, snippets, told
+from .pages import DOCS, ROOT, Outputs, Snippet, evening, pages, run, run_script, snippets, told
 
 PAGES = pages()
 PAGE, WORKING, COMING = (PAGES[f"{name}.md"] for name in ("facts", "working-memory", "coming-from"))
@@ -39,13 +39,18 @@ SCRIPTS = {
 }
 
 
-def named(*, servers: bool) -> dict[str, list[str]]:
-    """Return arguments of a test of each page, and of each script, that needs servers or does not."""
-    told_in = {name: [each for each in found if each.told] for name, found in SNIPPETS.items()}
-    return {
-        "pages": [n for n, found in told_in.items() if found and any(e.servers for e in found) == servers],
-        "scripts": [name for name, script in SCRIPTS.items() if script.servers == servers],
-    }
+def programs(*, servers: bool) -> list[str]:
+    """Return the pages, and the scripts on them, that need servers, or do not."""
+    pages = {name: [each for each in found if each.told] for name, found in SNIPPETS.items()}
+    found = {**pages, **{name: [script] for name, script in SCRIPTS.items()}}
+    return [name for name, parts in found.items() if parts and any(e.servers for e in parts) == servers]
+
+
+def outputs_of(program: str, servers: Callable[[str], str] = str) -> Outputs:
+    if program in SCRIPTS:
+        script = SCRIPTS[program]
+        return [(run_script(servers(script.code)), script.expected)]
+    return anyio.run(partial(told, PAGES[program], servers=servers))
 
 
 OUTAGE = DOCS / "degradation.svg"
@@ -97,30 +102,21 @@ async def drop(dsn: str, schema: str) -> None:
         await connection.close()
 
 
-@pytest.mark.parametrize("page", named(servers=False)["pages"])
-def test_the_snippets_print_what_the_page_says(page: str):
-    outputs = anyio.run(told, PAGES[page])
+@pytest.mark.parametrize("program", programs(servers=False))
+def test_the_snippets_print_what_the_page_says(program: str):
+    outputs = outputs_of(program)
     for printed, expected in outputs:
         assert printed == expected
     assert any(expected for _, expected in outputs)
 
 
-@pytest.mark.parametrize("page", named(servers=True)["pages"])
+@pytest.mark.parametrize("program", programs(servers=True))
 @pytest.mark.usefixtures("elsewhere", "postgres_dsn")
-def test_the_snippets_print_on_servers_what_the_page_says(page: str, servers: Callable[[str], str]):
-    for printed, expected in anyio.run(partial(told, PAGES[page], servers=servers)):
+def test_the_snippets_print_on_servers_what_the_page_says(program: str, servers: Callable[[str], str]):
+    outputs = outputs_of(program, servers)
+    for printed, expected in outputs:
         assert printed == expected
-
-
-@pytest.mark.parametrize("script", named(servers=False)["scripts"])
-def test_the_scripts_print_what_the_page_says(script: str):
-    assert run_script(SCRIPTS[script].code) == SCRIPTS[script].expected != []
-
-
-@pytest.mark.parametrize("script", named(servers=True)["scripts"])
-@pytest.mark.usefixtures("elsewhere", "postgres_dsn")
-def test_the_scripts_print_on_servers_what_the_page_says(script: str, servers: Callable[[str], str]):
-    assert run_script(servers(SCRIPTS[script].code)) == SCRIPTS[script].expected != []
+    assert any(expected for _, expected in outputs)
 
 
 def test_every_snippet_of_every_page_is_run_or_says_why_not():
