@@ -499,7 +499,29 @@ def test_the_printed_sql_makes_a_schema_that_is_up_to_date(postgres_dsn: str, fr
     assert json.loads(db(postgres_dsn, "status", "--schema", fresh_schema, "--json"))["pending"] == []
 
 
-@pytest.mark.parametrize("args", [["sql"], ["status"], ["migrate"]])
+def test_what_an_erasure_has_left_is_counted_and_removed_when_that_is_asked_for(
+    postgres_dsn: str, fresh_schema: str
+) -> None:
+    where = ("gc", "--schema", fresh_schema)
+    db(postgres_dsn, "migrate", "--schema", fresh_schema)
+    assert "nothing to do" in db(postgres_dsn, *where)
+    left = """
+        insert into {0}.tenant (tenant, namespace, tx, at) values ('anywhere', 'anywhere', 9, now());
+        insert into {0}.episode_vector values ('anywhere', 1, 0, '[1]'), ('anywhere', 1, 1, '[1]');
+        insert into {0}.fact_vector values ('anywhere', 'digest', '[1]')
+    """
+    anyio.run(execute, postgres_dsn, left.format(fresh_schema))
+    counts = {"schema": fresh_schema, "applied": False, "episode_vectors": 2, "fact_vectors": 1}
+    assert json.loads(db(postgres_dsn, *where, "--json")) == counts
+    shown = db(postgres_dsn, *where)
+    assert "episode vectors         2\nfact vectors            1\n" in shown
+    assert "--apply" in shown
+    assert "removed" in db(postgres_dsn, *where, "--apply")
+    counts |= {"applied": True, "episode_vectors": 0, "fact_vectors": 0}
+    assert json.loads(db(postgres_dsn, *where, "--apply", "--json")) == counts
+
+
+@pytest.mark.parametrize("args", [["sql"], ["status"], ["migrate"], ["gc"]])
 def test_a_schema_has_a_plain_name(postgres_dsn: str, args: list[str]) -> None:
     assert "a schema name matches" in db(postgres_dsn, *args, "--schema", 'x"; drop', exit_code=1)
 

@@ -2,11 +2,13 @@
 
 import json
 from functools import partial
+from typing import Annotated
 
 import typer
 
+from ..types import Garbage
 from .options import AsJson, Schema, Server
-from .running import explained, output, run, stored_at
+from .running import explained, opened, output, run, stored_at
 
 app = typer.Typer(no_args_is_help=True, help="The tables in PostgreSQL: bring them up to date, look at them.")
 
@@ -39,6 +41,36 @@ def status(postgres: Server = None, schema: Schema = "recollect", as_json: AsJso
         console.print(f"{name:<24} missing")
     if found.pending:
         console.print("run `recollect db migrate`")
+
+
+@app.command()
+def gc(
+    postgres: Server = None,
+    schema: Schema = "recollect",
+    apply: Annotated[bool, typer.Option("--apply", help="Remove it, rather than only count it.")] = False,
+    as_json: AsJson = False,
+) -> None:
+    """Count what nothing can ask for any more, of all users of all namespaces, or remove it."""
+
+    async def collect() -> Garbage:
+        async with opened(postgres, "default", schema) as memory:
+            return await memory.gc(dry_run=not apply)
+        raise AssertionError  # the block returns, or has failed
+
+    found = run(collect)
+    counts = {"episode_vectors": found.episode_vectors, "fact_vectors": found.fact_vectors}
+    if as_json:
+        typer.echo(json.dumps({"schema": schema, "applied": apply, **counts}))
+        return
+    console = output()
+    for name, count in counts.items():
+        console.print(f"{name.replace('_', ' '):<16} {count:>8}")
+    if not any(counts.values()):
+        console.print("nothing to do")
+    elif apply:
+        console.print("removed")
+    else:
+        console.print("run it with --apply to remove them")
 
 
 @app.command()
