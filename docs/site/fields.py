@@ -11,11 +11,15 @@ class Fields(Extension):
 
     def on_class_members(self, *, cls: Class, **_: Any) -> None:
         """Called for each class when its members are there."""
-        attributes = [each for each in cls.members.values() if isinstance(each, Attribute)]
-        if cls.docstring is None or not any(_description(each) for each in attributes):
+        fields = [each for each in cls.members.values() if isinstance(each, Attribute) and _is_field(each)]
+        if cls.docstring is None or not any(map(_description, fields)):
             return
-        lines = [f"    {each.name}: {_description(each)}" for each in attributes if each.is_public]
+        lines = [f"    {each.name}: {_description(each)}" for each in fields]
         cls.docstring.value += "\n".join(["\n\nAttributes:", *lines])
+
+
+def _is_field(attribute: Attribute) -> bool:
+    return attribute.is_public and attribute.annotation is not None and "property" not in attribute.labels
 
 
 def _description(attribute: Attribute) -> str:
