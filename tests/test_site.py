@@ -3,6 +3,7 @@
 import re
 from importlib import import_module
 from inspect import getmembers
+from itertools import pairwise
 from typing import Any
 from xml.etree.ElementTree import parse
 
@@ -15,6 +16,7 @@ from recollect.redis.keys import Keys
 from recollect.stores import Place
 
 from .pages import DOCS, pages
+from .test_architecture import FLOORS
 
 PAGES = pages()
 REFERENCE = {name: text for name, text in PAGES.items() if name.startswith("api/")}
@@ -71,6 +73,18 @@ def test_every_method_of_a_handle_is_in_the_reference():
 def test_the_tree_of_errors_is_that_of_the_code():
     _, tree, _ = (errors.__doc__ or "").split("\n\n", 2)
     assert f"```text\n{tree}\n```" in REFERENCE["api/errors.md"]
+
+
+def test_the_floors_of_the_design_are_those_of_the_code():
+    table = PAGES["design.md"].partition("| floor, from the top")[2]
+    rows = [
+        re.findall(r"`(\w+?)(?:\.py|/)`", row.split("|")[1]) for row in table.splitlines() if row[:3] == "| `"
+    ]
+    floors = [[n for name in row for n, floor in enumerate(FLOORS) if name in floor] for row in rows]
+    assert [len(row) for row in floors] == [len(row) for row in rows]
+    assert len(rows) == 10
+    for above, below in pairwise(floors):
+        assert min(above) > max(below)
 
 
 def texts(picture: str) -> list[str]:
