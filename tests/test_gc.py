@@ -7,6 +7,7 @@ from typing import Any
 
 import anyio
 import asyncpg
+import numpy as np
 import pytest
 from anyio import to_thread
 
@@ -21,10 +22,12 @@ from recollect import (
     open_memory,
 )
 from recollect._composition import TenantState
-from recollect.inprocess import InProcessArchive, InProcessWorking
+from recollect.inprocess import InProcessArchive, InProcessWorking, _fact_tables
+from recollect.inprocess._fact_tables import TextTable
 from recollect.postgres import garbage
 from recollect.postgres._sql import statements
 from recollect.postgres.upkeep import migrate_schema
+from recollect.stores.changes import FactText
 from recollect.testing import Clock, HashEmbedder
 from recollect.types import Garbage
 
@@ -146,6 +149,78 @@ async def test_users_who_were_idle_for_too_long_leave_the_tenant_map() -> None:
         assert {each.user_id for each in tenants.known()} == {"leased", "late"}
     assert await memory.user("late").blocks.render()
     assert await memory.user("idle").blocks.list() == ()
+
+
+# Facts in process: vectors are moved together in parts, while others read and write.
+
+BASIS = np.eye(16, dtype=np.float32)
+
+
+def text(n: int, *, ready: bool = True) -> FactText:
+    return FactText(
+        bytes([n]), str(n), (str(n),), "ready" if ready else "pending", BASIS[n : n + 1] if ready else None
+    )
+
+
+def texts_with(*numbers: int) -> TextTable:
+    """Return a table of the numbers, of which those that are negative were dropped."""
+    texts = TextTable()
+    for n in numbers:
+        texts.add(text(abs(n)))
+    texts.drop([bytes([-n]) for n in numbers if n < 0])
+    return texts
+
+
+def check_texts(texts: TextTable, *numbers: int) -> None:
+    assert len(texts) == len(numbers)
+    for n in range(16):
+        cosines = texts.cosines([bytes([each]) for each in numbers], BASIS[n])
+        assert cosines.tolist() == [float(each == n) for each in numbers]
+    assert [texts.terms(bytes([n])) for n in numbers] == [(str(n),) for n in numbers]
+
+
+def test_between_two_parts_facts_may_be_added_and_embedded(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(_fact_tables, "PART", 2)
+    texts = texts_with(-1, 2, 3, -4, 5, -6)
+    texts.add(text(7, ready=False))
+    assert texts.blank == 3
+    parts = texts.compact()
+    assert next(parts) == 0
+    texts.add(text(8))
+    assert next(parts) == 0
+    assert texts.set(bytes([7]), BASIS[7:8])
+    assert sum(parts) == 3
+    assert texts.blank == 0
+    check_texts(texts, 2, 3, 5, 7, 8)
+    texts.add(text(9))
+    texts.drop([bytes([3])])
+    check_texts(texts, 2, 5, 7, 8, 9)
+    assert (texts.blank, sum(texts.compact()), texts.blank) == (1, 1, 0)
+    check_texts(texts, 2, 5, 7, 8, 9)
+
+
+@pytest.mark.parametrize("at", range(1, 4))
+def test_what_is_dropped_between_two_parts_stays_dropped(monkeypatch: pytest.MonkeyPatch, at: int) -> None:
+    monkeypatch.setattr(_fact_tables, "PART", 2)
+    texts = texts_with(-1, 2, 3, -4, 5)
+    parts = texts.compact()
+    assert [next(parts) for _ in range(at)] == [0] * at
+    texts.drop([bytes([2])])
+    assert sum(parts) == 0
+    assert texts.blank == 3
+    check_texts(texts, 3, 5)
+    assert sum(texts.compact()) == 3
+    check_texts(texts, 3, 5)
+
+
+def test_vectors_of_another_model_do_not_come_back(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(_fact_tables, "PART", 2)
+    texts = texts_with(-1, 2, 3)
+    parts = texts.compact()
+    assert next(parts) == 0
+    texts.make_pending()
+    assert sum(parts) == 0
+    assert np.isnan(texts.cosines([bytes([2]), bytes([3])], BASIS[2])).all()
 
 
 # In PostgreSQL.

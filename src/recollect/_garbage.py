@@ -10,7 +10,7 @@ from .types import Tenant
 from .types.governing import Garbage
 
 PAGE = 100
-"""Tenants that are asked for at once; and those of this process between two checkpoints."""
+"""Tenants that are asked for at once."""
 
 
 async def collect(composition: Composition, *, dry_run: bool) -> Garbage:
@@ -23,16 +23,15 @@ async def _of_process(composition: Composition, *, dry_run: bool) -> tuple[int, 
     tenants, working = composition.tenants, composition.working
     known = tenants.known()
     users, expired = 0, Expired()
-    for start in range(0, len(known), PAGE):
+    for tenant in known:
         await checkpoint()
         composition.ensure_open()
-        for tenant in known[start : start + PAGE]:
-            if tenants.is_over(tenant) if dry_run else tenants.expire(tenant):
-                users += 1
-                continue
-            state = tenants.peek(tenant)
-            if state is not None and isinstance(working, Expiring):
-                expired += working.expire(state.working, dry_run=dry_run)
+        if tenants.is_over(tenant) if dry_run else tenants.expire(tenant):
+            users += 1
+            continue
+        state = tenants.peek(tenant)
+        if state is not None and isinstance(working, Expiring):
+            expired += working.expire(state.working, dry_run=dry_run)
     return users, expired
 
 

@@ -70,6 +70,31 @@ class VectorTable:
         table._one_each = list(table._owners) == list(range(len(table._owners)))
         return table
 
+    def __len__(self) -> int:
+        return len(self._owners)
+
+    def empty(self) -> "VectorTable":
+        """Return another table, with room for as many vectors as there are here."""
+        table = VectorTable()
+        table._matrix = np.empty_like(self._matrix[: len(self)])
+        return table
+
+    def copy(self, into: "VectorTable", keep: "Booleans", *, start: int, stop: int) -> None:
+        """Append some of the vectors to another table, but for those whose owners go, and are not counted.
+
+        Args:
+            keep: which of the first owners stay; those beyond them do.
+        """
+        owners = np.array(self._owners[start:stop], dtype=np.int64)
+        gone = np.concatenate([[0], (~keep).cumsum()])[np.minimum(owners, len(keep))]
+        stays = np.ones(len(owners), dtype=np.bool_)
+        known = owners < len(keep)
+        stays[known] = keep[owners[known]]
+        for owner, vector in zip(
+            (owners - gone)[stays].tolist(), self._matrix[start:stop][stays], strict=True
+        ):
+            into.add(owner, vector[np.newaxis])
+
     def of(self, owners: Sequence[int]) -> "dict[int, Vectors]":
         """Return the vectors of those owners that have some."""
         places = np.flatnonzero(np.isin(np.array(self._owners, dtype=np.int64), owners)).tolist()

@@ -20,6 +20,9 @@ from ._columns import VectorTable
 if TYPE_CHECKING:
     from ..stores import Floats, Vectors
 
+PART = 1_000
+"""Vectors that are copied before other tasks have their turn."""
+
 Way = tuple[str, ...]
 """What leads to slots: a kind, and what of that kind."""
 
@@ -107,6 +110,7 @@ class TextTable:
         self._texts: list[FactText | None] = []
         self._index: dict[bytes, int] = {}
         self._vectors = VectorTable()
+        self._edits = 0  # of what is not only added
 
     def __len__(self) -> int:
         return len(self._index)
@@ -142,6 +146,7 @@ class TextTable:
         return True
 
     def drop(self, digests: Iterable[bytes]) -> None:
+        self._edits += 1
         indices = [self._index.pop(digest) for digest in digests if digest in self._index]
         for index in indices:
             self._texts[index] = None
@@ -152,15 +157,30 @@ class TextTable:
         """How many vectors are kept of texts that were dropped."""
         return self._vectors.owned([index for index, text in enumerate(self._texts) if text is None])
 
-    def compact(self) -> None:
-        """Give up the room of what was dropped."""
+    def compact(self) -> Iterator[int]:
+        """Give up the room of what was dropped; yield how many vectors that were, in the end.
+
+        In parts, after each of which others may run. It is worked out beside what is, and takes its place at
+        once; if something is dropped meanwhile, that was in vain, and nothing changes.
+        """
+        edits, vectors, copied = self._edits, self._vectors.empty(), 0
         keep = np.array([text is not None for text in self._texts], dtype=np.bool_)
-        self._vectors = self._vectors.only(keep)
+        while copied < len(self._vectors):
+            stop = min(copied + PART, len(self._vectors))
+            self._vectors.copy(vectors, keep, start=copied, stop=stop)
+            copied = stop
+            yield 0
+            if self._edits != edits:
+                return
         kept = [text for text in self._texts if text is not None]
-        self._texts = [*kept]
+        gone = len(self._vectors) - len(vectors)
+        self._texts, self._vectors = list[FactText | None](kept), vectors
         self._index = {text.digest: index for index, text in enumerate(kept)}
+        self._edits += 1
+        yield gone
 
     def make_pending(self) -> None:
+        self._edits += 1
         self._vectors = VectorTable()
         self._texts = [each and replace(each, embedding_state="pending") for each in self._texts]
 

@@ -118,12 +118,15 @@ class InProcessArchive(Archive):
         if table is None:
             return Leftovers()
         marks, texts = table.progress.stale(table.by_seq), table.facts.texts
-        left = Leftovers(fact_vectors=texts.blank, marks=len(marks))
+        blank = texts.blank
         if not dry_run:
             table.progress.drop(marks)
-            if left.fact_vectors:
-                texts.compact()
-        return left
+            parts = texts.compact() if blank else ()
+            blank = 0
+            for gone in parts:
+                await checkpoint()
+                blank += gone
+        return Leftovers(fact_vectors=blank, marks=len(marks))
 
     def _refuse_others(self, rules: Mapping[str, Rule]) -> None:
         for name, rule in rules.items():
