@@ -31,7 +31,17 @@ from .pages import DOCS, ROOT, Outputs, Snippet, evening, pages, run, run_script
 PAGES = pages()
 PAGE, WORKING, COMING = (PAGES[f"{name}.md"] for name in ("facts", "working-memory", "coming-from"))
 README = (ROOT / "README.md").read_text(encoding="utf-8")
-SNIPPETS = {name: snippets(text) for name, text in PAGES.items()}
+
+
+def snippets_of(name: str) -> list[Snippet]:
+    try:
+        return snippets(PAGES[name])
+    except ValueError as exc:
+        exc.add_note(f"on the page {name}")
+        raise
+
+
+SNIPPETS = {name: snippets_of(name) for name in PAGES}
 SCRIPTS = {
     f"{name} {i}": snippet
     for name, found in SNIPPETS.items()
