@@ -17,6 +17,7 @@ from blockbuster import blockbuster_ctx
 from hypothesis import HealthCheck, settings
 
 from recollect import Archive, Limits, Memory, UserMemory, open_memory
+from recollect._bridge import driven, front_of, over_bridge
 from recollect._fallback import open_fallback
 from recollect.inprocess import InProcessArchive, InProcessWorking
 from recollect.postgres import PostgresArchive, open_postgres
@@ -34,22 +35,14 @@ LOOPS: dict[str, tuple[str, dict[str, Any]]] = {
     "trio": ("trio", {}),
 }
 
-BACKENDS: dict[str, tuple[str, ...]] = {
-    "inprocess": ("asyncio", "uvloop", "trio"),
-    "postgres": ("asyncio", "uvloop"),
-}
-"""The event loops that each back end runs on."""
+BACKENDS = ("inprocess", "postgres")
+"""Each runs on every event loop, and so does all that follows."""
 
+WORKING = ("inprocess", "redis", "fallback")
+"""The stores of working memory."""
 
-WORKING: dict[str, tuple[str, ...]] = {
-    "inprocess": ("asyncio", "uvloop", "trio"),
-    "redis": ("asyncio", "uvloop"),
-    "fallback": ("asyncio", "uvloop"),
-}
-"""The same for each store of working memory."""
-
-SEATS: dict[str, tuple[str, ...]] = {name: WORKING[name] for name in ("inprocess", "redis")}
-"""The same for what handles offer of it."""
+SEATS = ("inprocess", "redis")
+"""What handles offer of them."""
 
 SESSION_TTL = Limits().session_ttl
 
@@ -57,7 +50,7 @@ SERVER = "RECOLLECT_TEST_POSTGRES"
 """Environment variable with the DSN of a server to use instead of a private one."""
 
 DRIVEN = {"postgres_dsn", "redis_url", "redis_server", "redis_cluster"}
-"""Fixtures with a server, whose driver runs on asyncio only."""
+"""Fixtures with a server."""
 
 # A shared machine has slow moments; hypothesis must not mistake them for slow code.
 settings.register_profile(
@@ -74,16 +67,13 @@ def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
     names = metafunc.fixturenames
     if "anyio_backend" not in names:
         return
+    only = {name for name in ("asyncio", "trio") if metafunc.definition.get_closest_marker(f"{name}_only")}
+    loops = [loop for loop, (backend, _) in LOOPS.items() if not only or backend in only]
     for column, matrix in (("backend", BACKENDS), ("working_backend", WORKING), ("seat", SEATS)):
         if column in names:
-            cells = [
-                pytest.param(loop, name, id=f"{name}-{loop}")
-                for name, loops in matrix.items()
-                for loop in loops
-            ]
+            cells = [pytest.param(loop, name, id=f"{name}-{loop}") for name in matrix for loop in loops]
             metafunc.parametrize(("anyio_backend", column), cells, indirect=True)
             return
-    loops = BACKENDS["postgres"] if DRIVEN & {*names} else tuple(LOOPS)
     metafunc.parametrize("anyio_backend", loops, indirect=True)
 
 
@@ -152,6 +142,7 @@ def postgres_dsn(request: pytest.FixtureRequest) -> str:
     return server.dsn
 
 
+@over_bridge
 async def _execute(dsn: str, sql: str) -> None:
     connection = await asyncpg.connect(dsn)
     try:
@@ -292,11 +283,15 @@ async def _inprocess_working(clock: Clock) -> AsyncIterator[WorkingStore]:
     yield InProcessWorking(clock=clock, session_ttl=SESSION_TTL)
 
 
-@asynccontextmanager
-async def open_remote(
+def open_remote(
     url: str, clock: Clock, *, fallback: bool, **options: Any
-) -> AsyncIterator[WorkingStore]:
+) -> AbstractAsyncContextManager[WorkingStore]:
     """Open the store on a Redis, with or without what this process keeps beside it."""
+    return driven(partial(_remote, url, clock, fallback=fallback, **options), front_of)
+
+
+@asynccontextmanager
+async def _remote(url: str, clock: Clock, *, fallback: bool, **options: Any) -> AsyncIterator[WorkingStore]:
     async with open_redis(
         url, clock=clock, session_ttl=SESSION_TTL, deadline=60.0, must_answer=not fallback, **options
     ) as primary:

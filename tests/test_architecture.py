@@ -31,7 +31,17 @@ FLOORS = (
     {"types", "_batching", "_blocking", "_cursor", "_tenants", "_timeline"},
     {"_workspace"},
     {"stores", "_analysis", "_checks", "_dates"},
-    {"_context", "_operations", "_erasure", "_ranking", "_repetition", "_unsaved", "hooks", "predicates"},
+    {
+        "_bridge",
+        "_context",
+        "_operations",
+        "_erasure",
+        "_ranking",
+        "_repetition",
+        "_unsaved",
+        "hooks",
+        "predicates",
+    },
     {"_draft", "_standby"},
     {"_ledger"},
     {"_immutability"},
@@ -54,7 +64,7 @@ FLOORS = (
 """Modules and packages; those of one floor do not import each other."""
 
 VENDORS = {
-    "_loop.py": {"asyncio"},
+    "_loop.py": {"asyncio", "trio"},
     "_analysis.py": {"Stemmer"},
     "types": {"pydantic"},
     "_values.py": {"pydantic"},

@@ -3,12 +3,14 @@
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from recollect import ConfigurationError, Memory, backends
+from recollect._bridge import driven, front_of
 from recollect.inprocess import InProcessArchive, InProcessWorking
 from recollect.redis import open_redis
 from recollect.testing import Clock
@@ -188,7 +190,8 @@ async def test_working_memory_in_redis_is_opened_with_its_fallback(redis_url: st
         assert (able.working, able.durable_working, able.local_fallback) == ("redis", True, True)
         assert (able.archive, able.durable_episodes, able.durable_facts) == ("inprocess", False, False)
         await memory.user("backends").blocks.set("b", "text")
-    async with open_redis(redis_url, session_ttl=None, deadline=5.0) as working:
+    opened = partial(open_redis, redis_url, session_ttl=None, deadline=5.0)
+    async with driven(opened, front_of) as working:
         again = Memory(archive=InProcessArchive(), working=working)
         assert not again.capabilities().local_fallback
         assert [block.text for block in await again.user("backends").blocks.list()] == ["text"]

@@ -101,6 +101,7 @@ async def test_an_outage_is_an_answer(redis_server: Callable[..., RedisServer]) 
         assert memory.capabilities().durable_working
 
 
+@pytest.mark.asyncio_only
 async def test_an_archive_that_is_gone_is_an_answer(postgres_dsn: str, shared_schema: str) -> None:
     import asyncpg
 

@@ -12,14 +12,16 @@ import pytest
 from recollect import ConfigurationError, EpisodeDraft, Memory, OutcomeUnknown, open_memory
 from recollect.testing import HashEmbedder
 
+from .beside import connected, in_transaction
+
 
 @pytest.fixture
 async def conn(postgres_dsn: str, anyio_backend: object) -> AsyncIterator[asyncpg.Connection]:
-    connection = await asyncpg.connect(postgres_dsn)
-    yield connection
-    await connection.close()
+    async with connected(postgres_dsn) as connection:
+        yield connection
 
 
+@pytest.mark.asyncio_only
 async def test_a_json_codec_of_the_callers_pool_changes_nothing(postgres_dsn: str, schema: str, conn) -> None:
     async def codecs(connection: asyncpg.Connection) -> None:
         for kind in ("json", "jsonb"):
@@ -57,7 +59,7 @@ async def test_vectors_of_a_replaced_embedder_stay_out(
             assert len(hits) == 2
 
 
-async def test_one_locked_tenant_does_not_hold_up_the_others(postgres_dsn: str, schema: str, conn) -> None:
+async def test_one_locked_tenant_does_not_hold_up_the_others(postgres_dsn: str, schema: str) -> None:
     async with open_memory(postgres=postgres_dsn, schema=schema, migrate="auto", deadline=4.0) as memory:
         await memory.user("locked").remember("first")
         outcomes: dict[str, str] = {}
@@ -70,7 +72,7 @@ async def test_one_locked_tenant_does_not_hold_up_the_others(postgres_dsn: str, 
             else:
                 outcomes[user] = "stored"
 
-        async with conn.transaction():
+        async with in_transaction(postgres_dsn) as conn:
             await conn.execute(f'select from "{schema}".tenant for update')
             async with anyio.create_task_group() as tasks:
                 for user in ("first to lead", "locked", "free", "also free"):
@@ -83,13 +85,11 @@ async def test_one_locked_tenant_does_not_hold_up_the_others(postgres_dsn: str, 
         }
 
 
-async def test_opening_is_bounded_while_others_change_the_embedder(
-    postgres_dsn: str, schema: str, conn
-) -> None:
+async def test_opening_is_bounded_while_others_change_the_embedder(postgres_dsn: str, schema: str) -> None:
     embedder = HashEmbedder(model="m", dimensions=8)
     async with open_memory(postgres=postgres_dsn, schema=schema, migrate="auto", embedder=embedder):
         pass
-    async with conn.transaction():
+    async with in_transaction(postgres_dsn) as conn:
         await conn.execute(f'update "{schema}".embedder set model = model')
         with anyio.fail_after(10):
             async with open_memory(postgres=postgres_dsn, schema=schema, embedder=embedder) as memory:

@@ -38,6 +38,7 @@ async def cancel_in_its_thread(task: "asyncio.Task[None]") -> None:
         await task
 
 
+@pytest.mark.asyncio_only
 async def test_a_start_that_is_cancelled_leaves_no_server(data: Path, anyio_backend: object) -> None:
     async def use() -> None:
         async with open_embedded(str(data)):
@@ -48,6 +49,7 @@ async def test_a_start_that_is_cancelled_leaves_no_server(data: Path, anyio_back
     assert not is_running(data)
 
 
+@pytest.mark.asyncio_only
 async def test_a_stop_that_is_cancelled_is_waited_for(data: Path, anyio_backend: object) -> None:
     running = asyncio.Event()
 

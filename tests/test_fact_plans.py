@@ -32,6 +32,8 @@ from recollect.testing._fact_material import (
 from recollect.testing._material import episode, store
 from recollect.types import Tenant
 
+from .beside import connected
+
 COPIES = 400
 SHARED = {"predicate", "embedder"}
 """Tables of a few rows, for all tenants."""
@@ -135,13 +137,11 @@ async def _drop(dsn: str, schema: str) -> None:
 
 @pytest.fixture
 async def watch(anyio_backend: object, postgres_dsn: str) -> AsyncIterator[asyncpg.Connection]:
-    connection = await asyncpg.connect(postgres_dsn)
-    try:
+    async with connected(postgres_dsn) as connection:
         yield connection
-    finally:
-        await connection.close()
 
 
+@pytest.mark.asyncio_only
 @pytest.mark.parametrize("mode", ["custom", "generic"])
 @pytest.mark.parametrize("call", CALLS)
 async def test_each_statement_looks_at_its_tenant_along_indices(

@@ -24,6 +24,7 @@ from recollect import (
     UserMemory,
     open_memory,
 )
+from recollect._bridge import over_bridge
 from recollect.testing import Clock, HashEmbedder
 
 from .conftest import Backend, Connect
@@ -102,6 +103,7 @@ def _in_objects(root: object, mark: str) -> Iterable[str]:
                 waiting.append((other, f"{path[-200:]} > {type(each).__name__}"))
 
 
+@over_bridge
 async def _in_tables(dsn: str, schema: str, mark: str) -> list[str]:
     connection = await asyncpg.connect(dsn)
     try:
@@ -119,6 +121,7 @@ async def _in_tables(dsn: str, schema: str, mark: str) -> list[str]:
         await connection.close()
 
 
+@over_bridge
 async def _in_keys(url: str, mark: str) -> list[str]:
     found: list[str] = []
     async with redis.asyncio.from_url(url) as client:

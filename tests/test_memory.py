@@ -346,6 +346,7 @@ async def test_named_tenants_and_other_namespaces_are_read_without_a_warning(
         await READS[name](memory.user(None, namespace=f"{memory.user(None).namespace} of its own"))
 
 
+@pytest.mark.asyncio_only
 async def test_pool_of_the_caller_is_never_closed(postgres_dsn: str, shared_schema: str) -> None:
     async with asyncpg.create_pool(postgres_dsn, min_size=0, max_size=2) as pool:
         for _ in range(2):

@@ -5,10 +5,12 @@ import asyncpg
 import pytest
 
 from recollect import ConfigurationError, SchemaError, open_memory
+from recollect._bridge import over_bridge
 from recollect.postgres import Postgres, open_pool
 from recollect.postgres.upkeep import migrate_schema, schema_sql, schema_status
 
 
+@over_bridge
 async def _execute(dsn: str, sql: str) -> None:
     connection = await asyncpg.connect(dsn)
     try:
@@ -106,6 +108,7 @@ async def test_dropped_table_is_reported_as_the_schemas_fault(postgres_dsn: str,
             await memory.user("alice").episodes.count()
 
 
+@pytest.mark.asyncio_only
 async def test_pgvector_that_has_moved_is_reported_as_the_schemas_fault(postgres_dsn: str) -> None:
     async with open_pool(postgres_dsn, vector="elsewhere") as pool:
         with pytest.raises(SchemaError, match="pgvector"):

@@ -37,6 +37,7 @@ from recollect.testing._fact_material import (
 from recollect.testing._material import episode, fresh_tenant, store
 from recollect.types import Tenant
 
+from .beside import connected, in_transaction
 from .faults.interruption import HANGS, one_waits_for_a_lock
 from .faults.proxy import open_proxy
 
@@ -45,11 +46,8 @@ RACES = 50
 
 @pytest.fixture
 async def watch(anyio_backend: object, postgres_dsn: str) -> AsyncIterator[asyncpg.Connection]:
-    connection = await asyncpg.connect(postgres_dsn)
-    try:
+    async with connected(postgres_dsn) as connection:
         yield connection
-    finally:
-        await connection.close()
 
 
 @pytest.fixture
@@ -137,9 +135,8 @@ async def test_commit_that_waits_for_its_tenant_can_be_cancelled_and_holds_up_no
     before = await everything(postgres_archive, tenant)
     name = f"test {uuid4()}"
     dsn = f"{postgres_dsn}{'&' if '?' in postgres_dsn else '?'}application_name={name}"
-    holder = await asyncpg.connect(postgres_dsn)
     async with open_postgres(dsn, schema=shared_schema) as archive:
-        async with holder.transaction():
+        async with in_transaction(postgres_dsn) as holder:
             await holder.execute(
                 f"select from {shared_schema}.tenant where tenant = $1 for update", tenant.key
             )
@@ -151,7 +148,6 @@ async def test_commit_that_waits_for_its_tenant_can_be_cancelled_and_holds_up_no
                 tasks.cancel_scope.cancel()
         assert await everything(archive, tenant) == before
         await say(archive, tenant, since("Oslo", 2021))
-    await holder.close()
 
 
 # Races.
@@ -238,6 +234,7 @@ async def test_longest_names_fit_the_indices(postgres_archive: PostgresArchive) 
 # Pools of the caller's, and vectors.
 
 
+@pytest.mark.asyncio_only
 async def test_vectors_are_the_same_over_a_pool_of_the_callers(
     postgres_archive: PostgresArchive, postgres_dsn: str, shared_schema: str, clock: Clock
 ) -> None:

@@ -5,6 +5,7 @@ from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from contextlib import asynccontextmanager
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
+from functools import partial
 from typing import Any
 from uuid import uuid4
 
@@ -14,6 +15,7 @@ import redis
 from redis.asyncio import BlockingConnectionPool, ConnectionPool, Redis
 
 from recollect import ConfigurationError, Overloaded, StoreUnavailable, open_memory
+from recollect._bridge import driven, front_of
 from recollect._workspace import (
     AppendBlock,
     AppendNote,
@@ -107,7 +109,7 @@ class Desk:
 @asynccontextmanager
 async def _opened(url: Any, **options: Any) -> AsyncIterator[Desk]:
     given: dict[str, Any] = {"session_ttl": 3600.0, "deadline": 30.0, **options}
-    async with open_redis(url, **given) as store:
+    async with driven(partial(open_redis, url, **given), front_of) as store:
         yield Desk(store)
 
 
@@ -482,12 +484,14 @@ async def test_a_url_that_cannot_be_read_is_told_without_it(redis_url: str, url:
     assert info.value.__cause__ is None
 
 
-def test_on_trio_it_says_that_it_needs_asyncio() -> None:
+@pytest.mark.parametrize("name", ["redis", "postgres"])
+def test_on_trio_an_object_that_is_bound_to_asyncio_is_refused(name: str) -> None:
     async def use() -> None:
-        async with _opened(unused_url()):
-            pass
+        given: Any = {"redis": redis.asyncio.Redis(), "postgres": object()}[name]
+        async with open_memory(**{name: given}):
+            raise AssertionError("it was opened")
 
-    with pytest.raises(ConfigurationError, match="asyncio"):
+    with pytest.raises(ConfigurationError, match=r"asyncio.*give"):
         anyio.run(use, backend="trio")
 
 
@@ -524,6 +528,7 @@ def test_an_old_server_is_refused_in_words(version: bytes) -> None:
     _check_version(b"")
 
 
+@pytest.mark.asyncio_only
 async def test_a_client_of_the_callers_stays_as_it_is(redis_url: str) -> None:
     for decode in (True, False):
         pool = BlockingConnectionPool.from_url(
@@ -578,6 +583,7 @@ async def test_of_a_cluster_only_what_is_on_a_dead_node_is_away(redis_server: St
         cluster.close()
 
 
+@pytest.mark.asyncio_only
 async def test_nothing_remains_of_it(redis_server: Start) -> None:
     server = redis_server()
     tasks = asyncio.all_tasks()
@@ -746,6 +752,7 @@ async def test_no_reply_reaches_another_call(redis_server: Start) -> None:
             assert await one.texts() == {"b": "one"}
 
 
+@pytest.mark.asyncio_only
 @pytest.mark.parametrize("how", [cancelled_by_a_scope, cancelled_by_its_host])
 @pytest.mark.parametrize("kind", ["ours", "theirs", "blocking"])
 async def test_a_pool_is_whole_after_a_call_was_cut_off_anywhere(

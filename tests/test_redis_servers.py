@@ -40,6 +40,7 @@ def test_server_that_writes_down_what_it_holds_has_it_again(redis_server: Start)
     assert server.command("GET", "a") == "1"
 
 
+@pytest.mark.asyncio_only
 async def test_stopped_server_is_silent_until_it_is_resumed(redis_server: Start) -> None:
     server = redis_server()
     with anyio.fail_after(HANGS):
@@ -52,6 +53,7 @@ async def test_stopped_server_is_silent_until_it_is_resumed(redis_server: Start)
             assert await client.ping()
 
 
+@pytest.mark.asyncio_only
 async def test_nobody_is_at_an_unused_address(anyio_backend: object, redis_server: Start) -> None:
     with anyio.fail_after(HANGS):
         async with _client(unused_url()) as client:
@@ -59,6 +61,7 @@ async def test_nobody_is_at_an_unused_address(anyio_backend: object, redis_serve
                 await client.ping()
 
 
+@pytest.mark.asyncio_only
 async def test_proxy_passes_on_loses_and_keeps_silent(redis_url: str) -> None:
     with anyio.fail_after(HANGS):
         async with open_proxy(redis_url) as proxy, _client(proxy.dsn, socket_timeout=0.1) as client:

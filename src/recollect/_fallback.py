@@ -13,7 +13,6 @@ and refuse the other. While a circuit is open this process answers from what it 
 There is no task for any of this: the next call does it. A tenant with a log is pinned in the tenant map.
 """
 
-import inspect
 import logging
 from collections.abc import AsyncGenerator, Awaitable, Callable, Hashable, Sequence
 from contextlib import asynccontextmanager, suppress
@@ -43,7 +42,7 @@ AWAY = "Redis is away, and this process does not know what is asked for; try lat
 KEPT = "Redis is away, and still holds what is to be forgotten; try later"
 FULL = "Redis is away, and as much is unsaved as Limits.max_unsaved and max_unsaved_bytes allow; try later"
 
-OnConflict = Callable[[Place, BlockConflict], Awaitable[None] | None]
+OnConflict = Callable[[Place, BlockConflict], Awaitable[None]]
 
 logger = logging.getLogger("recollect")
 
@@ -55,10 +54,8 @@ class FallbackWorking(WorkingStore):
         primary: on a server that may be away.
         limits: `max_unsaved` and `max_unsaved_bytes` bound what is kept for it.
         clock: for what is made here.
-        now: monotonic clock, in seconds.
-
-    Attributes:
         on_conflict: called with each conflict that comes up, once it is stored; no lock is held.
+        now: monotonic clock, in seconds.
     """
 
     def __init__(
@@ -67,6 +64,7 @@ class FallbackWorking(WorkingStore):
         *,
         limits: Limits = Limits(),
         clock: Clock = utc_now,
+        on_conflict: OnConflict | None = None,
         now: Callable[[], float] = anyio.current_time,
     ) -> None:
         self._primary = primary
@@ -76,7 +74,7 @@ class FallbackWorking(WorkingStore):
         self._now = now
         self._lines: dict[Hashable, Line] = {}
         self._weight = 0
-        self.on_conflict: OnConflict = lambda place, conflict: None
+        self._on_conflict = on_conflict or _tell_nobody
         self._owing: dict[Local, None] = {}
 
     def local(self) -> Local:
@@ -204,9 +202,7 @@ class FallbackWorking(WorkingStore):
         for place, conflict in conflicts:
             logger.warning("a block was changed on both sides: conflict %s", conflict.id)
             try:
-                answer = self.on_conflict(place, conflict)
-                if inspect.isawaitable(answer):
-                    await answer
+                await self._on_conflict(place, conflict)
             except Exception as exc:  # noqa: BLE001  # boundary to user code
                 # Only the type: the message may quote a block.
                 logger.error("on_conflict failed (%s); the conflict stays", type(exc).__name__)  # noqa: TRY400
@@ -385,12 +381,16 @@ class FallbackWorking(WorkingStore):
             logger.warning("Redis is back: %d tenants have unsaved edits", len(self._owing))
 
 
+async def _tell_nobody(place: Place, conflict: BlockConflict) -> None:
+    """The conflict stays until somebody asks for it."""
+
+
 @asynccontextmanager
 async def open_fallback(
-    primary: RemoteWorking, *, limits: Limits, clock: Clock
+    primary: RemoteWorking, *, limits: Limits, clock: Clock, on_conflict: OnConflict | None = None
 ) -> AsyncGenerator[FallbackWorking]:
     """Fall back from `primary` within the block; what is unsaved at its end is saved, or logged."""
-    working = FallbackWorking(primary, limits=limits, clock=clock)
+    working = FallbackWorking(primary, limits=limits, clock=clock, on_conflict=on_conflict)
     try:
         yield working
     finally:

@@ -1,12 +1,38 @@
+"""Event loops: all that this package knows of which one it runs on."""
+
 import asyncio
+from collections.abc import Callable
+from contextvars import copy_context
+from functools import partial
+from typing import Any
 
 from .errors import ConfigurationError
 
+Post = Callable[[Callable[[], Any]], object]
+"""Has an event loop call something soon; from any thread, and without waiting for it."""
 
-def require_asyncio(what: str) -> None:
-    """Fail early, and in words, where the driver would fail late."""
+
+def is_asyncio() -> bool:
+    """Whether the running event loop is one of asyncio's, which is what drivers run on."""
     try:
         asyncio.get_running_loop()
     except RuntimeError:
-        msg = f"{what} needs asyncio: its driver does not run on trio; run in process there"
-        raise ConfigurationError(msg) from None
+        return False
+    return True
+
+
+def post() -> Post:
+    """Return how other threads reach the running event loop."""
+    if is_asyncio():
+        # In this context: that of another thread may say that it is in another kind of loop.
+        return partial(asyncio.get_running_loop().call_soon_threadsafe, context=copy_context())
+    from trio.lowlevel import current_trio_token
+
+    return current_trio_token().run_sync_soon
+
+
+def require_asyncio(what: str, instead: str) -> None:
+    """Fail early, and in words, where a driver's own object is bound to another kind of event loop."""
+    if not is_asyncio():
+        msg = f"{what} is bound to an event loop of asyncio, and this one is trio's; give {instead}"
+        raise ConfigurationError(msg)

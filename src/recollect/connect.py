@@ -1,5 +1,6 @@
 """`open_memory`: the only module that knows every back end. It owns what it opens."""
 
+import inspect
 from collections.abc import AsyncGenerator, Awaitable, Callable, Iterable
 from contextlib import AbstractAsyncContextManager, asynccontextmanager, closing
 from dataclasses import dataclass
@@ -10,9 +11,11 @@ from typing import TYPE_CHECKING, Literal
 
 from anyio import to_thread
 
+from ._bridge import Bridge, bridge_if_needed, by_caller, driven, front_of
 from ._clock import Clock, utc_now
 from ._context import CountTokens, estimated_tokens
 from ._deadline import bounded
+from ._loop import require_asyncio
 from .backends import BackendCapabilities, Stores, register
 from .errors import ConfigurationError
 from .settings import Settings, with_settings
@@ -28,6 +31,7 @@ if TYPE_CHECKING:
     from .types import BlockConflict, Tenant
     from .user import UserMemory
 
+    Tell = Callable[[Place, BlockConflict], Awaitable[None]]
     OnConflict = Callable[[UserMemory, BlockConflict], Awaitable[None] | None]
 
 
@@ -104,19 +108,24 @@ async def open_memory(
     from .predicates import Predicates
 
     declared = Predicates(predicates)
-    reembed, replace = on_embedding_mismatch == "reembed", on_predicate_mismatch == "replace"
+    conflicts = _Conflicts(on_conflict)
     async with (
-        _open_archive(postgres, schema=schema, migrate=migrate, deadline=deadline, clock=clock) as archive,
-        _open_working(redis, on_outage=on_outage, limits=limits, deadline=deadline, clock=clock) as working,
-    ):
-        memory = Memory(
+        bridge_if_needed(drivers=postgres is not None or redis is not None) as bridge,
+        _open_archive(postgres, schema=schema, migrate=migrate, deadline=deadline, clock=clock, bridge=bridge)
+        as archive,
+        _open_working(
+            redis, on_outage=on_outage, limits=limits, deadline=deadline, clock=clock,
+            on_conflict=conflicts.tell, bridge=bridge,
+        ) as working,
+    ):  # fmt: skip
+        memory = conflicts.memory = Memory(
             archive=archive, working=working, namespace=namespace, embedder=embedder, reranker=reranker,
             extractor=extractor, predicates=declared.values(), limits=limits, weights=weights,
             language=language, deadline=deadline, clock=clock or utc_now, count_tokens=count_tokens,
             on_evict=on_evict,
         )  # fmt: skip
-        await _adopt(archive, embedder, declared, reembed=reembed, replace=replace, deadline=deadline)
-        _watch(memory, working, on_conflict)
+        policy = (on_embedding_mismatch == "reembed", on_predicate_mismatch == "replace")
+        await _adopt(archive, embedder, declared, policy, deadline=deadline)
         with closing(memory):
             yield memory
 
@@ -129,6 +138,7 @@ async def _open_archive(
     migrate: Literal["auto", "never"] | None,
     deadline: float | None,
     clock: Clock | None,
+    bridge: Bridge | None = None,
 ) -> AsyncGenerator["Archive"]:
     if postgres is None:
         from .inprocess import InProcessArchive
@@ -138,7 +148,7 @@ async def _open_archive(
         from .postgres import open_postgres
 
         async with open_postgres(
-            postgres, schema=schema, migrations=migrate, deadline=deadline, clock=clock
+            postgres, schema=schema, migrations=migrate, deadline=deadline, clock=clock, bridge=bridge
         ) as archive:
             yield archive
 
@@ -151,53 +161,75 @@ async def _open_working(
     limits: Limits,
     deadline: float | None,
     clock: Clock | None,
+    on_conflict: "Tell | None" = None,
+    bridge: Bridge | None = None,
 ) -> AsyncGenerator["WorkingStore"]:
     if redis is None:
         from .inprocess import InProcessWorking
 
         yield InProcessWorking(clock=clock or utc_now, session_ttl=limits.session_ttl)
         return
-    from ._fallback import open_fallback
-    from .redis import open_redis
+    if not isinstance(redis, str):
+        require_asyncio("a client", "its URL")
 
-    local = on_outage == "local"
-    async with open_redis(
-        redis, session_ttl=limits.session_ttl, deadline=deadline, clock=clock, must_answer=not local
-    ) as primary:
-        if not local:
-            yield primary
-            return
-        async with open_fallback(primary, limits=limits, clock=clock or utc_now) as working:
-            yield working
+    @asynccontextmanager
+    async def opened() -> AsyncGenerator["WorkingStore"]:
+        from ._fallback import open_fallback
+        from .redis import open_redis
+
+        local = on_outage == "local"
+        async with open_redis(
+            redis, session_ttl=limits.session_ttl, deadline=deadline, clock=clock, must_answer=not local
+        ) as primary:
+            if not local:
+                yield primary
+                return
+            async with open_fallback(
+                primary, limits=limits, clock=clock or utc_now, on_conflict=on_conflict
+            ) as working:
+                yield working
+
+    # All of it beyond the bridge: what falls back knows what the server said before anybody else asks.
+    async with driven(opened, front_of, bridge) as working:
+        yield working
 
 
-def _watch(memory: "Memory", working: "WorkingStore", on_conflict: "OnConflict | None") -> None:
-    """Have the user's function told of conflicts, with a handle to resolve them through."""
-    from ._fallback import FallbackWorking
+class _Conflicts:
+    """Tells the user's function of conflicts, with a handle to resolve them through.
 
-    if on_conflict is None or not isinstance(working, FallbackWorking):
-        return
+    Attributes:
+        memory: of the handle; there before there is a conflict.
+    """
 
-    def tell(place: "Place", conflict: "BlockConflict") -> Awaitable[None] | None:
+    memory: "Memory"
+
+    def __init__(self, on_conflict: "OnConflict | None") -> None:
+        self._on_conflict = on_conflict
+
+    async def tell(self, place: "Place", conflict: "BlockConflict") -> None:
+        if self._on_conflict is not None:
+            await by_caller(partial(self._tell, self._on_conflict, place, conflict))
+
+    async def _tell(self, on_conflict: "OnConflict", place: "Place", conflict: "BlockConflict") -> None:
         tenant = place.tenant
-        user = memory.user(
+        user = self.memory.user(
             tenant.user_id, agent_id=place.agent_id, session_id=place.session_id, namespace=tenant.namespace
         )
-        return on_conflict(user, conflict)
-
-    working.on_conflict = tell
+        answer = on_conflict(user, conflict)
+        if inspect.isawaitable(answer):
+            await answer
 
 
 async def _adopt(
     archive: "Archive",
     embedder: "Embedder | None",
     declared: "Predicates",
+    policy: tuple[bool, bool],
     *,
-    reembed: bool,
-    replace: bool,
     deadline: float | None,
 ) -> None:
     # To drop all vectors, or to fold all facts of a predicate again, may take long.
+    reembed, replace = policy
     if embedder is not None:
         with bounded(None if reembed else deadline):
             await archive.adopt_embedder(embedder.model, embedder.dimensions, reembed=reembed)
@@ -314,9 +346,8 @@ def _offer(backend: _Ours) -> None:
     register(backend.name)(lambda: backend)
 
 
-_ASYNCIO = ("asyncio",)
-_ARCHIVE = BackendCapabilities(archive=True, durable=True, event_loops=_ASYNCIO)
-_WORKING = BackendCapabilities(working=True, durable=True, event_loops=_ASYNCIO)
+_ARCHIVE = BackendCapabilities(archive=True, durable=True)
+_WORKING = BackendCapabilities(working=True, durable=True)
 
 for _each in (
     _Ours("inprocess", (), BackendCapabilities(archive=True, working=True), "", _in_process),

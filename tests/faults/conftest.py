@@ -5,6 +5,8 @@ from uuid import uuid4
 import asyncpg
 import pytest
 
+from ..beside import connected, in_transaction
+
 
 def with_option(dsn: str, option: str) -> str:
     return f"{dsn}{'&' if '?' in dsn else '?'}{option}"
@@ -30,11 +32,8 @@ def named_dsn(postgres_dsn: str, application: str) -> str:
 @pytest.fixture
 async def watch(anyio_backend: object, postgres_dsn: str) -> AsyncIterator[asyncpg.Connection]:
     """A connection beside those under test."""
-    connection = await asyncpg.connect(postgres_dsn)
-    try:
+    async with connected(postgres_dsn) as connection:
         yield connection
-    finally:
-        await connection.close()
 
 
 Locked = Callable[[], AbstractAsyncContextManager[None]]
@@ -47,12 +46,8 @@ def locked(anyio_backend: object, postgres_dsn: str, shared_schema: str) -> Lock
     @asynccontextmanager
     async def locked() -> AsyncIterator[None]:
         # Not by `watch`: within a transaction it would see the other sessions as they were at its start.
-        connection = await asyncpg.connect(postgres_dsn)
-        try:
-            async with connection.transaction():
-                await connection.execute(f"lock table {shared_schema}.episode in access exclusive mode")
-                yield
-        finally:
-            await connection.close()
+        async with in_transaction(postgres_dsn) as connection:
+            await connection.execute(f"lock table {shared_schema}.episode in access exclusive mode")
+            yield
 
     return locked

@@ -3,7 +3,10 @@
 import asyncio
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager, suppress
+from functools import partial
 from urllib.parse import parse_qs, urlsplit
+
+from recollect._bridge import open_bridge
 
 
 class Proxy:
@@ -18,6 +21,7 @@ class Proxy:
         self._upstream = urlsplit(dsn)
         self.loses: Callable[[], bool] = lambda: False
         self.cuts = 0
+        self._loop = asyncio.get_running_loop()
         self._speaks = asyncio.Event()
         self._speaks.set()
         self._tasks: set[asyncio.Task[None]] = set()
@@ -41,7 +45,7 @@ class Proxy:
         self._speaks.clear()
 
     def speak(self) -> None:
-        self._speaks.set()
+        self._loop.call_soon_threadsafe(self._speaks.set)
 
     async def close(self) -> None:
         for task in self._tasks:
@@ -91,6 +95,13 @@ class Proxy:
 
 @asynccontextmanager
 async def open_proxy(dsn: str) -> AsyncIterator[Proxy]:
+    """Own a proxy, which runs in a thread of its own, for the length of the block."""
+    async with open_bridge() as bridge, bridge.holding(partial(_opened, dsn)) as proxy:
+        yield proxy
+
+
+@asynccontextmanager
+async def _opened(dsn: str) -> AsyncIterator[Proxy]:
     proxy = Proxy(dsn)
     server = await asyncio.start_server(proxy.handle, "127.0.0.1", 0)
     proxy.port = server.sockets[0].getsockname()[1]

@@ -74,6 +74,7 @@ async def memory(pool: Pool, shared_schema: str) -> AsyncIterator[Memory]:
         yield opened
 
 
+@pytest.mark.asyncio_only
 @pytest.mark.parametrize("cold", [False, True], ids=["warm", "cold"])
 @pytest.mark.parametrize("how", CANCELLATIONS)
 @pytest.mark.parametrize("name", CALLS)
@@ -110,6 +111,7 @@ async def test_call_cancelled_at_any_suspension_leaves_nothing_behind(
     assert at > 2, "the call was hardly interrupted"
 
 
+@pytest.mark.asyncio_only
 async def test_write_cancelled_by_its_host_is_rolled_back_at_once(
     memory: Memory, pool: Pool, watch: asyncpg.Connection, application: str, locked: Locked
 ) -> None:
@@ -126,6 +128,7 @@ async def test_write_cancelled_by_its_host_is_rolled_back_at_once(
     assert await alice.episodes.count() == 1
 
 
+@pytest.mark.asyncio_only
 async def test_write_that_was_handed_over_outlives_the_scope_of_its_leader(
     memory: Memory, pool: Pool, watch: asyncpg.Connection, application: str, locked: Locked
 ) -> None:
@@ -139,6 +142,7 @@ async def test_write_that_was_handed_over_outlives_the_scope_of_its_leader(
     assert await alice.episodes.count() == 3
 
 
+@pytest.mark.asyncio_only
 async def test_writers_cancelled_at_random_leave_a_clean_pool(
     memory: Memory, pool: Pool, watch: asyncpg.Connection, application: str
 ) -> None:

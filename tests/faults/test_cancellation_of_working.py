@@ -86,6 +86,7 @@ async def test_call_cancelled_at_any_suspension_is_whole_or_not_at_all(sit: Conn
         assert at > 1, "the call was not interrupted"
 
 
+@pytest.mark.asyncio_only
 @pytest.mark.parametrize("cold", [False, True], ids=["warm", "cold"])
 @pytest.mark.parametrize("how", CANCELLATIONS)
 @pytest.mark.parametrize("name", MADE)

@@ -56,6 +56,7 @@ async def test_cancelled_at_any_suspension_in_process() -> None:
     assert seen >= {0, 3}
 
 
+@pytest.mark.asyncio_only
 @pytest.mark.parametrize("how", CANCELLATIONS)
 async def test_cancelled_at_any_suspension_on_postgres(
     named_dsn: str, shared_schema: str, watch: asyncpg.Connection, application: str, how: str
@@ -82,6 +83,7 @@ async def test_cancelled_at_any_suspension_on_postgres(
         assert at > 2
 
 
+@pytest.mark.asyncio_only
 @pytest.mark.parametrize("suspension", range(1, 25))
 async def test_a_worker_cancelled_in_the_middle_of_its_work_leaves_nothing_half_done(
     named_dsn: str, shared_schema: str, watch: asyncpg.Connection, application: str, suspension: int

@@ -69,6 +69,7 @@ async def test_in_process_nothing_stays_behind_a_cancellation(clock: Clock, way:
         await cut_off(memory, export, way, cancelled_by_a_scope, 7)
 
 
+@pytest.mark.asyncio_only
 @pytest.mark.parametrize("cancel", [cancelled_by_a_scope, cancelled_by_its_host])
 @pytest.mark.parametrize("way", WAYS)
 async def test_on_servers_nothing_stays_behind_a_cancellation(

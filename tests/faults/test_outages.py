@@ -24,6 +24,7 @@ from recollect import (
     UserMemory,
     open_memory,
 )
+from recollect._bridge import over_bridge
 
 from ..conftest import PrivateServer
 from .conftest import Locked, with_option
@@ -146,6 +147,7 @@ def _stopped(pids: list[int]) -> Iterator[None]:
             os.kill(pid, signal.SIGCONT)
 
 
+@over_bridge
 async def _processes(server: PrivateServer, application: str) -> list[int]:
     connection = await asyncpg.connect(server.dsn)
     try:
@@ -218,6 +220,7 @@ async def test_silent_network_costs_a_call_its_deadline_and_then_it_heals(
         assert await alice.episodes.count() == 2
 
 
+@pytest.mark.asyncio_only
 @pytest.mark.parametrize("replies", [1, 2, 3])
 async def test_call_that_its_host_cancels_ends_although_its_new_connection_hears_nothing_more(
     proxy: Proxy, shared_schema: str, replies: int
@@ -287,6 +290,7 @@ async def test_lost_replies_lose_and_double_no_write_that_is_repeated_with_its_k
     assert all(key == id for key, id in unknown)
 
 
+@pytest.mark.asyncio_only
 async def test_nothing_remains_after_the_block(
     named_dsn: str, shared_schema: str, watch, application: str
 ) -> None:

@@ -154,6 +154,7 @@ class Process:
         return variables, len(await self.ask(ListNotes(None))), await self.ask(GetTask())
 
 
+@pytest.mark.asyncio_only
 async def test_edits_of_an_outage_are_not_lost_to_whoever_puts_back_first(
     redis_server: Start, namespace: str
 ) -> None:
@@ -198,6 +199,7 @@ async def test_what_is_known_is_put_back_once_however_many_calls_find_it_lost(
     assert sum("has lost" in line for line in lines(caplog)) == 1
 
 
+@pytest.mark.asyncio_only
 async def test_variable_that_is_put_back_lives_for_as_long_as_it_would_have(
     redis_server: Start, namespace: str
 ) -> None:
@@ -316,6 +318,7 @@ def _threads() -> set[threading.Thread]:
     return {thread for thread in threading.enumerate() if not thread.name.startswith(pools)}
 
 
+@pytest.mark.asyncio_only
 @pytest.mark.parametrize("on_outage", ["local", "error"])
 @pytest.mark.parametrize("situation", ["there", "refused", "timeout", "reset", "out of memory"])
 async def test_nothing_remains_after_the_block(

@@ -157,6 +157,7 @@ async def test_lost_reply_is_bridged_and_what_was_sent_counts_once(
         assert [note.text for note in await alice.scratchpad.entries()] == ["one"]
 
 
+@pytest.mark.asyncio_only
 @EITHER
 async def test_pool_of_ours_that_is_full_is_no_outage(
     server: RedisServer, namespace: str, on_outage: OnOutage
@@ -179,6 +180,7 @@ async def test_pool_of_ours_that_is_full_is_no_outage(
     await pool.disconnect()
 
 
+@pytest.mark.asyncio_only
 @EITHER
 async def test_waiting_for_a_connection_of_ours_is_no_outage(
     server: RedisServer, namespace: str, on_outage: OnOutage
@@ -198,6 +200,7 @@ async def test_waiting_for_a_connection_of_ours_is_no_outage(
     await pool.disconnect()
 
 
+@pytest.mark.asyncio_only
 @EITHER
 async def test_deadline_of_a_call_is_no_outage(
     server: RedisServer, namespace: str, on_outage: OnOutage

@@ -66,6 +66,7 @@ async def bits_of(archive: PostgresArchive, schema: str, tenant: Any, seq: int) 
     return np.array([row[0] for row in rows], dtype=np.float32).view(np.uint32)
 
 
+@pytest.mark.asyncio_only
 @given(vectors=MATRICES)
 async def test_vectors_are_stored_bit_for_bit_however_they_are_sent(
     archive: PostgresArchive, shared_schema: str, vectors: Any
@@ -77,6 +78,7 @@ async def test_vectors_are_stored_bit_for_bit_however_they_are_sent(
         assert np.array_equal(await bits_of(archive, shared_schema, tenant, seq), vectors.view(np.uint32))
 
 
+@pytest.mark.asyncio_only
 async def test_edges_of_a_float_are_stored_bit_for_bit_however_they_are_sent(
     archive: PostgresArchive, shared_schema: str
 ) -> None:
@@ -86,6 +88,7 @@ async def test_edges_of_a_float_are_stored_bit_for_bit_however_they_are_sent(
     assert np.array_equal(await bits_of(archive, shared_schema, tenant, stored.seq), bits)
 
 
+@pytest.mark.asyncio_only
 @pytest.mark.parametrize("by", [1, -3])
 async def test_query_finds_its_own_vector_however_it_is_sent(archive: PostgresArchive, by: int) -> None:
     tenant = fresh_tenant()

@@ -7,7 +7,6 @@ import asyncpg
 from anyio.lowlevel import checkpoint_if_cancelled
 from asyncpg.pool import PoolConnectionProxy
 
-from .._loop import require_asyncio
 from .._retry import retrying
 from ..errors import ConfigurationError, SchemaError
 from ._errors import BROKEN, is_retryable, translated
@@ -138,7 +137,6 @@ async def open_pool(dsn: str, *, max_size: int = 16, vector: str | None = None) 
     Raises:
         ConfigurationError: not on asyncio.
     """
-    require_asyncio("PostgreSQL")
 
     async def take_vectors(conn: "asyncpg.Connection[asyncpg.Record]") -> None:
         if vector is None:

@@ -2,8 +2,10 @@ import re
 from collections.abc import AsyncGenerator, Callable, Mapping, Sequence
 from contextlib import asynccontextmanager
 from datetime import datetime
+from functools import partial
 from time import perf_counter
 
+from .._bridge import Bridge, driven, front_of_archive
 from .._deadline import bounded
 from .._loop import require_asyncio
 from ..errors import ConfigurationError, EmbeddingMismatch, TryLater
@@ -154,7 +156,6 @@ def check_schema(name: str) -> None:
 @asynccontextmanager
 async def reached(where: str | Pool) -> AsyncGenerator[str | Pool]:
     """Own the embedded server if `where` names one; yield where to connect to."""
-    require_asyncio("PostgreSQL")
     if isinstance(where, str) and where.startswith(EMBEDDED):
         async with open_embedded(where.removeprefix(EMBEDDED)) as dsn:
             yield dsn
@@ -184,7 +185,8 @@ async def open_postgres(
     migrations: str | None = None,
     deadline: float | None = 5.0,
     clock: Callable[[], datetime] | None = None,
-) -> AsyncGenerator[PostgresArchive]:
+    bridge: Bridge | None = None,
+) -> AsyncGenerator[Archive]:
     """Own whatever is needed to reach the archive at `where`, for the length of the block.
 
     Args:
@@ -193,13 +195,31 @@ async def open_postgres(
         deadline: seconds the server may take to answer, None for no bound; a migration may take longer.
         migrations: "auto" applies what is missing, "never" refuses an old schema; None is auto for
             an embedded server and never for any other.
+        clock: for what is stored; on trio it is called in another thread.
+        bridge: to where the driver runs, if that is not here; None for one of its own.
 
     Raises:
-        ConfigurationError: not on asyncio; wrong DSN, password or schema name.
+        ConfigurationError: wrong DSN, password or schema name; a pool, on trio.
         SchemaError: the tables are older or newer than this version reads.
         StoreUnavailable, DeadlineExceeded: the server did not answer.
     """
     check_schema(schema)
+    if not isinstance(where, str):
+        require_asyncio("a pool", "a DSN")
+    opened = partial(_opened, where, schema=schema, migrations=migrations, deadline=deadline, clock=clock)
+    async with driven(opened, front_of_archive, bridge) as archive:
+        yield archive
+
+
+@asynccontextmanager
+async def _opened(
+    where: str | Pool,
+    *,
+    schema: str,
+    migrations: str | None,
+    deadline: float | None,
+    clock: Callable[[], datetime] | None,
+) -> AsyncGenerator[Archive]:
     embedded = isinstance(where, str) and where.startswith(EMBEDDED)
     async with reached(where) as there:
         # A pool of its own: what connected before pgvector was there does not know its types.

@@ -2,6 +2,7 @@
 
 from dataclasses import dataclass
 
+from .._bridge import over_bridge
 from ._migrations import LEDGER, applied, check, migrate, migrations, pending
 from ._pool import Connection
 from ._sql import quoted, rendered
@@ -41,6 +42,7 @@ class SchemaStatus:
     pending: tuple[str, ...]
 
 
+@over_bridge
 async def migrate_schema(where: str, *, schema: str) -> tuple[str, ...]:
     """Apply what is missing, all or nothing; return the names.
 
@@ -56,6 +58,7 @@ async def migrate_schema(where: str, *, schema: str) -> tuple[str, ...]:
         return tuple(await migrate(postgres, schema))
 
 
+@over_bridge
 async def schema_status(where: str, *, schema: str) -> SchemaStatus:
     """Return which migrations are applied; arguments and errors as those of `migrate_schema`."""
     check_schema(schema)
@@ -68,6 +71,7 @@ async def schema_status(where: str, *, schema: str) -> SchemaStatus:
     )
 
 
+@over_bridge
 async def guard_schema(where: str, *, schema: str) -> bool:
     """Let the database itself refuse two current facts of one slot at one instant, whoever writes them.
 

@@ -11,7 +11,6 @@ from redis.backoff import NoBackoff
 from redis.maint_notifications import MaintNotificationsConfig
 
 from .._clock import Clock
-from .._loop import require_asyncio
 from ..errors import ConfigurationError
 from ..stores import Away
 from ._errors import Broken, NotPermitted
@@ -44,7 +43,7 @@ async def open_redis(
     connections: int = 32,
     patience: float = 2.0,
 ) -> AsyncGenerator[RedisWorking]:
-    """Own whatever is needed to reach working memory on `server`, for the length of the block.
+    """Own whatever is needed to reach working memory on `server`, for the length of the block, on asyncio.
 
     Args:
         server: "redis://", "rediss://", "unix://", "redis+cluster://", "rediss+cluster://", or a client of
@@ -58,10 +57,9 @@ async def open_redis(
         patience: seconds that a call waits for one of them.
 
     Raises:
-        ConfigurationError: not on asyncio; wrong URL or password; a server older than 6.2.
+        ConfigurationError: wrong URL or password; a server older than 6.2.
         StoreUnavailable: the server did not answer, and had to.
     """
-    require_asyncio("Redis")
     operation = OPERATION if deadline is None else min(OPERATION, max(deadline / 3, SHORTEST))
     there = _reached(server, connections=connections, patience=patience, operation=operation)
     try:
