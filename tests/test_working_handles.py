@@ -6,7 +6,16 @@ from typing import Any
 import anyio
 import pytest
 
-from recollect import Limits, Memory, MemoryClosed, Overloaded, Tenant, UserMemory, open_memory
+from recollect import (
+    IdempotencyConflict,
+    Limits,
+    Memory,
+    MemoryClosed,
+    Overloaded,
+    Tenant,
+    UserMemory,
+    open_memory,
+)
 from recollect._composition import TenantState
 from recollect.inprocess import InProcessArchive, InProcessWorking
 from recollect.memory import open_tenants
@@ -121,6 +130,14 @@ async def test_handles_of_one_tenant_share_it(alice: UserMemory, seated_memory: 
     found = await alice.at(session_id="s").at(agent_id="a").blocks.get("a")
     assert found is not None
     assert found.text == "2"
+
+
+async def test_note_is_added_once_under_its_key(alice: UserMemory) -> None:
+    first = await alice.scratchpad.append("look it up", key="k")
+    assert await alice.scratchpad.append("look it up", key="k") == first
+    with pytest.raises(IdempotencyConflict):
+        await alice.scratchpad.append("something else", key="k")
+    assert await alice.scratchpad.entries() == (first,)
 
 
 async def test_anonymous_tenant_has_a_place_of_its_own(seated_memory: Memory) -> None:

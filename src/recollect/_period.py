@@ -22,7 +22,8 @@ def day(year: int, month: int, day: int, *, tz: str = "UTC") -> tuple[datetime, 
     except (ValueError, OverflowError):
         raise InvalidInput("day", "is no day of a calendar") from None
     try:
-        zone = ZoneInfo(tz)
+        # Others are read from the disk, once.
+        zone = UTC if tz == "UTC" else ZoneInfo(tz)
     except (ZoneInfoNotFoundError, ValueError, TypeError, OSError):
         raise InvalidInput(
             "tz", "is no time zone that is known here; use a name such as Europe/Paris"

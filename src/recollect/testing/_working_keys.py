@@ -2,7 +2,7 @@
 
 from contextlib import suppress
 
-from .._workspace import AppendBlock, DeleteBlock, SetBlock
+from .._workspace import AppendBlock, AppendNote, DeleteBlock, SetBlock
 from ..errors import IdempotencyConflict, NotFound, VersionConflict
 from ..stores import WorkingStore
 from ._material import HOSTILE
@@ -25,6 +25,16 @@ async def an_edit_made_again_under_its_key_applies_once(store: WorkingStore) -> 
             assert await seat.make(edit, id=name, digest=ONE) == first
         assert await seat.everything() == before
     assert await seat.blocks() == [("persona", "short"), ("log", "more")]
+
+
+async def a_note_made_again_under_its_key_is_there_once(store: WorkingStore) -> None:
+    seat = seated(store)
+    first = await seat.make(AppendNote("a", 10), id="k", digest=ONE)
+    assert await seat.make(AppendNote("a", 10), id="k", digest=ONE) == first
+    await seat.make(AppendNote("a", 10), id="l", digest=ONE)
+    assert await seat.notes() == ["a", "a"]
+    error = await refused(seat, AppendNote("b", 10), id="k", digest=OTHER)
+    assert isinstance(error, IdempotencyConflict), error
 
 
 async def an_edit_made_again_does_not_undo_what_came_after(store: WorkingStore) -> None:
@@ -111,6 +121,7 @@ async def a_block_that_was_deleted_is_not_made_again_by_an_old_edit(store: Worki
 
 KEY_CHECKS: tuple[WorkingCheck, ...] = (
     an_edit_made_again_under_its_key_applies_once,
+    a_note_made_again_under_its_key_is_there_once,
     an_edit_made_again_does_not_undo_what_came_after,
     an_edit_made_again_is_not_refused_for_what_it_did_itself,
     a_key_with_other_content_is_refused,

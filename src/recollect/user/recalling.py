@@ -38,8 +38,8 @@ class Recalling(Handle):
     ) -> tuple[Recollection, ...]:
         """Return the episodes that answer a query, best first.
 
-        By meaning, by words, and through the conversation around an episode; the formula is in
-        `recollect._ranking`. What has none of these signals is not returned, so there may be fewer
+        By meaning, by words, and through the conversation around an episode: standard scores among all
+        that is looked at, added with the weights of `RecallWeights`. What has none of these signals is not returned, so there may be fewer
         than `limit`, or none. Looks at the whole tenant, unless filtered.
 
         Args:

@@ -7,11 +7,16 @@ from .reach import Reach
 class Scratchpad(Reach):
     """Notes, each with its instant; of more than `Limits.max_notes` the oldest go."""
 
-    async def append(self, text: str) -> Note:
-        """Add a note. Atomic: of concurrent calls, none is lost."""
+    async def append(self, text: str, *, key: str | None = None) -> Note:
+        """Add a note. Atomic: of concurrent calls, none is lost. With a `key` idempotent.
+
+        Raises:
+            IdempotencyConflict: the key belongs to another edit.
+            OutcomeUnknown: it may have been added; call again with `key=error.key`.
+        """
         limits = self._composition.limits
         check_text("text", text, limit=limits.max_text_bytes)
-        return await self._edit(AppendNote(text, limits.max_notes))
+        return await self._edit(AppendNote(text, limits.max_notes), key=key, content=[text])
 
     async def entries(self, limit: int | None = None) -> tuple[Note, ...]:
         """Return the newest `limit` notes, oldest first; all for None."""
