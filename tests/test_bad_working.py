@@ -108,6 +108,7 @@ TASK = [
 
 OTHERS = [
     Argument("scratchpad.append", "text", REQUIRED, lambda a, v: a.scratchpad.append(v)),
+    Argument("scratchpad.append", "key", IDS, lambda a, v: a.scratchpad.append(CANARY, key=v)),
     Argument("scratchpad.entries", "limit", COUNTS, lambda a, v: a.scratchpad.entries(v)),
     Argument("checkpoints.create", "description", REQUIRED, lambda a, v: a.checkpoints.create(v)),
     Argument("checkpoints.restore", "id", NAMES, lambda a, v: a.checkpoints.restore(v)),

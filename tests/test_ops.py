@@ -80,7 +80,7 @@ EXAMPLES: dict[str, dict[str, Any]] = {
     "variables.keys": {"pattern": "a*"},
     "task.set": {"state": TaskState(task_id="t", context={"a": 1}, started_at=NOON)},
     "task.update": {"current_step": 1, "progress_percent": 50.0, "status": "done"},
-    "scratchpad.append": {"text": "n"},
+    "scratchpad.append": {"text": "n", "key": "k"},
     "scratchpad.entries": {"limit": 3},
     "checkpoints.create": {"description": "d"},
     "checkpoints.restore": {"id": "c"},

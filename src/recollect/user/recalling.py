@@ -39,8 +39,9 @@ class Recalling(Handle):
         """Return the episodes that answer a query, best first.
 
         By meaning, by words, and through the conversation around an episode: standard scores among all
-        that is looked at, added with the weights of `RecallWeights`. What has none of these signals is not returned, so there may be fewer
-        than `limit`, or none. Looks at the whole tenant, unless filtered.
+        that is looked at, added with the weights of `RecallWeights`. What has none of these signals is
+        not returned, so there may be fewer than `limit`, or none. Looks at the whole tenant, unless
+        filtered.
 
         Args:
             query: in plain words. Blank is the same as mode "recent". Of a long text all the meaning
