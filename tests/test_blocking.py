@@ -29,6 +29,7 @@ from recollect import (
     LeaseError,
     Limits,
     MemoryClosed,
+    UnsupportedOperation,
     VersionConflict,
     blocking,
 )
@@ -364,6 +365,9 @@ def test_lines_that_are_refused_are_not_read_to_their_end(memory: Any):
 def test_operations_come_as_data(alice: Any):
     done = alice.dispatch({"op": "blocks.set", "name": "persona", "text": "kind"})
     assert done.value == alice.blocks.get("persona")
+    with pytest.raises(UnsupportedOperation, match=r"blocks\.delete"):
+        alice.dispatch({"op": "blocks.delete", "name": "persona"}, only=["blocks.get"])
+    assert alice.blocks.get("persona") == done.value
 
 
 # Errors
@@ -504,8 +508,9 @@ def test_after_the_block_every_call_is_refused(alice: Any):
         carol.blocks.list, carol.acquire, carol.at, lambda: memory.user("carol"), memory.health,
         lambda: next(lines), transaction.__enter__, lambda: carol.restore_lines([]),
     ):  # fmt: skip
-        with pytest.raises(MemoryClosed):
+        with pytest.raises(MemoryClosed) as caught:
             refused()
+        assert "async" not in str(caught.value), "what to do has no place for it here"
     assert memory.closed
     assert carol.closed
 

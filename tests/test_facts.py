@@ -294,8 +294,9 @@ async def test_end_without_an_object_ends_every_value_that_is_true(alice: UserMe
     assert await objects(alice) == []
     assert await objects(alice, valid_at=since(2022, 6)) == [0, 1, 3, 4]
     assert await objects(alice, valid_at=since(2031)) == ["later"]
-    with pytest.raises(NotFound):
+    with pytest.raises(NotFound) as caught:
         await alice.facts.end("alice", "likes")
+    assert str(caught.value) == "no current fact 'alice likes'; read again"
 
 
 async def test_denial_takes_a_period_out(alice: UserMemory) -> None:

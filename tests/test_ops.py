@@ -457,6 +457,36 @@ async def test_what_needs_other_code_or_another_composition_is_raised() -> None:
         await alice.dispatch({"op": "explode"})
 
 
+async def test_what_a_caller_may_not_ask_for_is_refused_and_not_done() -> None:
+    async with open_memory() as memory:
+        alice = memory.user("alice")
+        await alice.remember("kept", id="e")
+        only = ("recall", "facts.find")
+        for op in ({"op": "forget", "everything": True}, {"op": "forget", "nothing": "of this name"}):
+            for given in (op, json.dumps(op)):
+                with pytest.raises(UnsupportedOperation, match="'forget' is none of"):
+                    await alice.dispatch(given, only=only)
+        for few in (only, []):
+            with pytest.raises(UnsupportedOperation):
+                await alice.dispatch(ops.make("episodes.count"), only=few)
+        assert await alice.dispatch(ops.make("facts.find"), only=only) == ops.Done(
+            op="facts.find", value=await alice.facts.find()
+        )
+        bad = await alice.dispatch({"op": "recall"}, only=only)
+        assert isinstance(bad, ops.Failure)
+        assert (bad.kind, bad.field) == ("InvalidInput", "query")
+        assert await alice.episodes.count() == 1
+
+
+async def test_what_may_be_asked_for_is_named_as_operations_are() -> None:
+    async with open_memory() as memory:
+        alice = memory.user("alice")
+        with pytest.raises(ConfigurationError, match="collection"):
+            await alice.dispatch({"op": "recall", "query": "q"}, only="recall_facts")
+        with pytest.raises(UnsupportedOperation, match="'facts_find'"):
+            await alice.dispatch({"op": "recall", "query": "q"}, only=("recall", "facts_find"))
+
+
 async def test_only_what_the_composition_can_do_is_supported() -> None:
     async def extract(episode: Episode) -> tuple[FactDraft, ...]:
         return ()
@@ -575,6 +605,23 @@ def test_a_tool_says_what_its_method_says_of_its_arguments() -> None:
     (tool,) = ops.tool_schemas("mcp", include=["recall"])
     for name in ("session_id", "agent_id"):
         assert tool["inputSchema"]["properties"][name]["description"] == "only of these."
+
+
+def _descriptions(schema: Any) -> list[str]:
+    if isinstance(schema, list):
+        return [text for each in schema for text in _descriptions(each)]
+    if not isinstance(schema, dict):
+        return []
+    said = [schema["description"]] if isinstance(schema.get("description"), str) else []
+    return [*said, *_descriptions(list(schema.values()))]
+
+
+@pytest.mark.parametrize("provider", get_args(ops.Provider))
+def test_what_a_model_is_told_speaks_of_nothing_inside_the_package(provider: ops.Provider) -> None:
+    told = _descriptions(ops.tool_schemas(provider))
+    assert len(told) > 2 * len(ops.names())
+    inside = re.compile(r"recollect\.|(?<![\w])_\w|\bself\b|Composition|await\b|async\b")
+    assert [text for text in told if inside.search(text)] == []
 
 
 def test_a_call_of_a_tool_is_an_operation_and_cannot_be_another_one() -> None:

@@ -41,7 +41,7 @@ class FactTransaction:
             ConfigurationError: it has not.
         """
         if self._results is None:
-            msg = "the results of a transaction are there after its `async with` block has ended"
+            msg = "the results of a transaction are there after its block has ended"
             raise ConfigurationError(msg)
         return self._results
 

@@ -85,7 +85,7 @@ class MemoryClosed(ConfigurationError):
     """The memory was used after its owner closed it."""
 
     def __str__(self) -> str:
-        return "this memory is closed; use it inside its `async with open_memory(...)` block"
+        return "this memory is closed; use it inside the block of its open_memory(...)"
 
 
 class LeaseError(ConfigurationError):

@@ -373,6 +373,7 @@ async def operations(memory: Memory, alice: UserMemory) -> None:
     assert_type(ops.model("recall"), type[ops.Op])
     assert_type(ops.adapter().validate_json("{}"), ops.Op)
     ops.tool_schemas("acme")  # type: ignore[arg-type]  # pyright: ignore[reportArgumentType]
+    assert_type(await alice.dispatch(op, only=("recall", "facts.find")), ops.Result)
     await alice.dispatch(7)  # type: ignore[arg-type]  # pyright: ignore[reportArgumentType]
 
 

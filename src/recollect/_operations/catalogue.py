@@ -93,6 +93,10 @@ class Catalogue:
             # Not chained: what was given is in it.
             raise _refusal(model, exc) from None
 
+    def ensure_known(self, name: str) -> None:
+        """Raise `UnsupportedOperation` if there is no operation of this name."""
+        self._method(name)
+
     def _method(self, name: str) -> Callable[..., Any]:
         method = self._methods.get(name)
         if method is None:

@@ -47,9 +47,9 @@ class Describing(Handle):
 
         All blocks that `blocks.list(inherit=True)` returns, whatever the budget is. Then, as far as there is
         room, facts that are true now, and episodes: with a query, those that answer it, best first; without
-        one, facts as they were learned, and episodes the newest first. The whole tenant is looked at. The
-        rules are in `recollect._context`. What there was no room for is counted in `omitted`, of the best
-        hundred of each kind, or more if the budget is large.
+        one, facts as they were learned, and episodes the newest first. The whole tenant is looked at. What
+        there was no room for is counted in `omitted`, of the best hundred of each kind, or more if the budget
+        is large.
 
         Everything in it is labelled as remembered data, with its id and its dates, and cannot leave its
         place. With nothing to say the text is empty.
