@@ -296,7 +296,8 @@ async def test_end_without_an_object_ends_every_value_that_is_true(alice: UserMe
     assert await objects(alice, valid_at=since(2031)) == ["later"]
     with pytest.raises(NotFound) as caught:
         await alice.facts.end("alice", "likes")
-    assert str(caught.value) == "no current fact 'alice likes'; read again"
+    assert str(caught.value) == "no fact of this subject and predicate at that time; read again"
+    assert caught.value.key is None
 
 
 async def test_denial_takes_a_period_out(alice: UserMemory) -> None:

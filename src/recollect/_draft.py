@@ -177,7 +177,7 @@ class Draft:
         if operation.object is None and rule.cardinality == "many":
             objects = list(self._held(operation.subject, operation.predicate, start, operation.claim))
             if not objects:
-                raise NotFound("current fact", f"{operation.subject} {operation.predicate}")
+                raise NotFound("fact of this subject and predicate at that time")  # words of a user
         for i, object in enumerate(objects):
             assertion = self._assertion(
                 operation.id if i == 0 else derived(operation.id, i),

@@ -117,16 +117,17 @@ class NotFound(RecollectError):
 
     Attributes:
         kind: what was looked for, such as "episode".
-        key: its id.
+        key: its id; None if it was not looked for by an id.
     """
 
-    def __init__(self, kind: str, key: str) -> None:
+    def __init__(self, kind: str, key: str | None = None) -> None:
         super().__init__(kind, key)
         self.kind = kind
         self.key = key
 
     def __str__(self) -> str:
-        return f"no {self.kind} {self.key!r}; read again"
+        named = "" if self.key is None else f" {self.key!r}"
+        return f"no {self.kind}{named}; read again"
 
 
 class Conflict(RecollectError):
