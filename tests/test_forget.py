@@ -1,6 +1,7 @@
 """What is forgotten is nowhere any more, does not come back, and is missed by nobody else."""
 
 import gc
+import logging
 import types
 from collections.abc import AsyncIterator, Callable, Iterable
 from datetime import UTC, datetime, timedelta
@@ -15,6 +16,7 @@ import redis.asyncio
 from recollect import (
     Conflict,
     EpisodeConflict,
+    EpisodeDraft,
     FactDraft,
     InvalidInput,
     Memory,
@@ -28,6 +30,7 @@ from recollect._bridge import over_bridge
 from recollect.testing import Clock, HashEmbedder
 
 from .conftest import Backend, Connect
+from .extraction import FunctionExtractor, Gate
 from .faults.interruption import HANGS, cancelled_by_a_scope
 
 NOON = datetime(2026, 5, 1, 12, tzinfo=UTC)
@@ -66,8 +69,26 @@ async def furnish(alice: UserMemory, mark: str, *, outside: bool = True) -> None
     await told.facts.correct(own.fact_id, object=f"rather {mark}")
     await told.facts.add(f"staged {mark}", "likes", mark, staged=True)
     await told.facts.end(f"own {mark}", "likes", f"rather {mark}")
+    await _furnish_journal(told, mark, why)
     await alice.recall(f"input {mark}")
     await alice.recall_facts(f"subject {mark}")
+
+
+async def _furnish_journal(told: UserMemory, mark: str, why: dict[str, Any]) -> None:
+    """Say who, why and under which key in every kind of transaction, and undo some of them."""
+
+    def said(what: str) -> dict[str, Any]:
+        return {**why, "key": f"key of {what} {mark}"}
+
+    patched = await told.facts.add(f"patched {mark}", "is", {mark: mark}, **said("add"))
+    await told.facts.update(patched.fact_id, {f"patch {mark}": mark}, **said("update"))
+    await told.facts.deny(f"own {mark}", "likes", mark, valid_from=NOON, valid_to=None, **said("deny"))
+    async with told.facts.transaction(**said("transaction")) as tx:
+        tx.add(f"together {mark}", f"with {mark}", mark)
+    await told.facts.promote_session(**said("promotion"))
+    await told.facts.add(f"discarded {mark}", "likes", mark, staged=True)
+    await told.facts.discard_session(**said("discard"))
+    await told.facts.rollback(**said("rollback"))
 
 
 async def scan(memory: Memory, backend: Backend, mark: str, redis_url: Callable[[], str]) -> list[str]:
@@ -150,11 +171,12 @@ def url(request: pytest.FixtureRequest) -> Callable[[], str]:
 async def test_after_everything_is_forgotten_no_word_of_it_is_anywhere(
     memory: Memory, backend: Backend, url: Callable[[], str], caplog: pytest.LogCaptureFixture
 ) -> None:
+    caplog.set_level(logging.DEBUG)
     alice, mark = memory.user("alice"), f"canary{uuid4().hex}"
     await furnish(alice, mark)
     assert len(await scan(memory, backend, mark, url)) > 20
     receipt = await alice.forget(everything=True, verify=True)
-    assert (receipt.episodes, receipt.facts, receipt.blocks, receipt.variables) == (1, 6, 3, 3)
+    assert (receipt.episodes, receipt.facts, receipt.blocks, receipt.variables) == (1, 16, 3, 3)
     assert (receipt.notes, receipt.checkpoints, receipt.tasks) == (3, 3, 3)
     assert receipt.verified is True
     assert await scan(memory, backend, mark, url) == []
@@ -171,10 +193,32 @@ async def test_after_a_session_is_forgotten_no_word_of_it_is_anywhere(
     await furnish(alice, mark, outside=False)
     other = await alice.remember("another session", session_id="other", id="kept")
     receipt = await alice.forget(session_id=f"session {mark}", verify=True)
-    assert (receipt.episodes, receipt.facts, receipt.blocks) == (1, 6, 2)
+    assert (receipt.episodes, receipt.facts, receipt.blocks) == (1, 16, 2)
     assert receipt.verified is True
     assert await scan(memory, backend, mark, url) == []
     assert [each.id for each in await alice.episodes.list()] == [other.id]
+
+
+async def test_what_is_forgotten_while_it_is_extracted_leaves_no_fact(
+    connect: Connect, backend: Backend, request: pytest.FixtureRequest
+) -> None:
+    servers = {"redis": request.getfixturevalue("redis_url")} if backend.name == "postgres" else {}
+    for everything in (True, False):
+        gate = Gate()
+        async with connect(extractor=FunctionExtractor(gate.extract), **servers) as memory:
+            alice = memory.user(f"alice {everything}")
+            await alice.remember_many([EpisodeDraft(f"turn {i}", session_id="s") for i in range(8)])
+            what: dict[str, Any] = {"everything": True} if everything else {"session_id": "s"}
+            with anyio.fail_after(HANGS):
+                async with anyio.create_task_group() as tasks:
+                    tasks.start_soon(alice.consolidate)
+                    await gate.arrived.wait()
+                    assert (await alice.forget(**what)).episodes == 8
+                    gate.opened.set()
+            assert await alice.facts.count() == 0
+            assert (await alice.facts.changes(limit=100)).items == ()
+            assert (await alice.consolidate()).considered == 0
+            assert await alice.episodes.count() == 0
 
 
 async def test_what_was_forgotten_does_not_come_back(memory: Memory) -> None:

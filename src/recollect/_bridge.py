@@ -9,6 +9,7 @@ from functools import partial, wraps
 from inspect import iscoroutinefunction
 from threading import Thread
 from typing import Any, Generic, ParamSpec, TypeVar, cast
+from weakref import ref
 
 import anyio
 from anyio import CancelScope, create_task_group
@@ -89,7 +90,8 @@ class _Job(Generic[T]):
     # What follows runs in the other loop.
 
     async def run(self) -> None:
-        _under_way.set(self)
+        # Who starts a timer keeps the context, as drivers do; not what this brings, which may be forgotten.
+        _under_way.set(ref(self))
         try:
             with CancelScope() as self._scope:
                 if not self._cancelled:
@@ -121,12 +123,13 @@ class _Job(Generic[T]):
         return self._values[0]
 
 
-_under_way: ContextVar[_Job[Any] | None] = ContextVar("_under_way", default=None)
+_under_way: ContextVar[ref[_Job[Any]] | None] = ContextVar("_under_way", default=None)
 
 
 async def by_caller(work: Callable[[], Awaitable[R]]) -> R:
     """Have the task do something that has had this done over a bridge; do it here if there is none."""
-    job = _under_way.get()
+    found = _under_way.get()
+    job = None if found is None else found()
     return await (work() if job is None else job.ask(work))
 
 
