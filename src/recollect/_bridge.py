@@ -3,7 +3,7 @@
 from collections import deque
 from collections.abc import AsyncGenerator, Awaitable, Callable, Sequence
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
-from contextvars import ContextVar
+from contextvars import ContextVar, copy_context
 from dataclasses import replace
 from functools import partial, wraps
 from inspect import iscoroutinefunction
@@ -17,6 +17,7 @@ from anyio.abc import TaskGroup
 from anyio.lowlevel import checkpoint, checkpoint_if_cancelled
 
 from ._loop import Post, is_asyncio, post
+from .errors import MemoryClosed
 from .stores import Archive
 from .stores.transfer import Kept, Loading
 from .types import Tenant
@@ -25,78 +26,125 @@ P = ParamSpec("P")
 T = TypeVar("T")
 R = TypeVar("R")
 
-
-class _Request:
-    """Something that work in the other loop has its caller do."""
-
-    def __init__(self, work: Callable[[], Awaitable[Any]]) -> None:
-        self._work = work
-        self._tell = post()
-        self._answered = anyio.Event()
-        self._values: list[Any] = []
-        self._error: Exception | None = None
-
-    async def answer(self) -> None:
-        try:
-            self._values.append(await self._work())
-        except Exception as exc:  # noqa: BLE001  # raised where it is waited for
-            self._error = exc
-        finally:
-            self._tell(self._answered.set)
-
-    async def result(self) -> Any:
-        await self._answered.wait()
-        if self._error is not None:
-            raise self._error
-        if not self._values:  # the caller was cancelled: so will this be
-            await anyio.sleep_forever()
-        return self._values[0]
+GRACE = 0.3
+"""Seconds that calls may take which are under way when their bridge is closed: to say what became of them."""
 
 
-class _Job(Generic[T]):
-    """Something that is done in the other loop, while a task of this one waits for it.
+class _Work(Generic[T]):
+    """Something that is done in one loop, while a task of the other waits for it.
 
     Args:
-        tell: how to reach this one.
+        tell: how to reach the one that waits.
     """
 
     def __init__(self, work: Callable[[], Awaitable[T]], tell: Post) -> None:
         self._work = work
         self._tell = tell
-        self._turn = anyio.Event()
-        self._requests: deque[_Request] = deque()
-        self._ended = False
+        self._over = False
         self._values: list[T] = []
         self._error: BaseException | None = None
         self._scope: CancelScope | None = None
         self._cancelled = False
 
+    async def _done(self) -> None:
+        with CancelScope() as self._scope:
+            if self._cancelled:
+                self._scope.cancel()
+            self._values.append(await self._work())
+
+    def cancel(self) -> None:
+        self._cancelled = True
+        if self._scope is not None:
+            self._scope.cancel()
+
+    # What it came to, where it is waited for.
+
+    def raise_error(self) -> None:
+        if self._error is not None:
+            try:
+                raise self._error
+            finally:
+                self._error = None  # its traceback leads here: only a garbage collection would find that
+
+
+class _Request(_Work[T]):
+    """Something that work in the other loop has its caller do."""
+
+    def __init__(self, work: Callable[[], Awaitable[T]]) -> None:
+        super().__init__(work, post())
+        self._answered = anyio.Event()
+
+    async def answer(self) -> None:
+        try:
+            await self._done()
+        except Exception as exc:  # noqa: BLE001  # raised where it is waited for
+            self._error = exc
+        finally:
+            self._tell(self._answered.set)
+
+    async def result(self, reach: Post) -> T:
+        try:
+            await self._answered.wait()
+        except BaseException:
+            reach(self.cancel)
+            with CancelScope(shield=True):
+                await self._answered.wait()
+            raise
+        self.raise_error()
+        if not self._values:  # the caller was cancelled: so will this be
+            await anyio.sleep_forever()
+        return self._values[0]
+
+
+class _Job(_Work[T]):
+    """Something that is done in the other loop, while a task of this one waits for it.
+
+    It sees the context variables of that task, as if it were done there.
+    """
+
+    def __init__(self, work: Callable[[], Awaitable[T]], tell: Post) -> None:
+        super().__init__(work, tell)
+        self._context = copy_context()
+        self._turn = anyio.Event()
+        self._requests: deque[_Request[Any]] = deque()
+
     async def wait(self) -> None:
         """Wait until it is over, and do what it asks for meanwhile."""
-        while not self._ended:
+        while not self._over:
             await self._turn.wait()
             self._turn = anyio.Event()
             while self._requests:
                 await self._requests.popleft().answer()
 
     def _end(self) -> None:
-        self._ended = True
+        self._over = True
         self._turn.set()
 
-    def _take(self, request: _Request) -> None:
+    def _take(self, request: _Request[Any]) -> None:
         self._requests.append(request)
         self._turn.set()
+
+    @property
+    def result(self) -> T:
+        self.raise_error()
+        if not self._values:  # the bridge was closed under it
+            raise MemoryClosed
+        return self._values[0]
 
     # What follows runs in the other loop.
 
     async def run(self) -> None:
+        its_own = copy_context()  # such as which kind of loop it is
+        for variable, value in self._context.items():
+            if variable not in its_own:
+                variable.set(value)
         # Who starts a timer keeps the context, as drivers do; not what this brings, which may be forgotten.
         _under_way.set(ref(self))
         try:
-            with CancelScope() as self._scope:
-                if not self._cancelled:
-                    self._values.append(await self._work())
-        except Exception as exc:  # noqa: BLE001  # raised where it is waited for
+            await self._done()
+        except anyio.get_cancelled_exc_class():
+            raise
+        except BaseException as exc:  # noqa: BLE001  # raised where it is waited for
             self._error = exc
         finally:
             self._tell(self._end)
@@ -104,23 +152,7 @@ class _Job(Generic[T]):
     async def ask(self, work: Callable[[], Awaitable[R]]) -> R:
         request = _Request(work)
         self._tell(lambda: self._take(request))
-        return cast("R", await request.result())
-
-    def cancel(self) -> None:
-        self._cancelled = True
-        if self._scope is not None:
-            self._scope.cancel()
-
-    # What it came to.
-
-    def raise_error(self) -> None:
-        if self._error is not None:
-            raise self._error
-
-    @property
-    def result(self) -> T:
-        self.raise_error()
-        return self._values[0]
+        return await request.result(self._tell)
 
 
 _under_way: ContextVar[ref[_Job[Any]] | None] = ContextVar("_under_way", default=None)
@@ -143,21 +175,40 @@ class Bridge:
     """
 
     def __init__(self, reach: Post, tasks: TaskGroup, tell: Post) -> None:
-        self.post = reach
+        self._reach = reach
         self._tasks = tasks
+        self._left = anyio.Event()
         self._tell = tell
+        self._closed = False
 
     async def cross(self, work: Callable[[], Awaitable[T]]) -> T:
-        """Wait for what `work` returns in the other loop. Cancelled, it is cancelled there, and over."""
+        """Wait for what `work` returns in the other loop. Cancelled, it is cancelled there, and over.
+
+        Raises:
+            MemoryClosed: the bridge is closed, or was closed meanwhile.
+        """
         await checkpoint_if_cancelled()
         job = self._begun(work)
         try:
             await job.wait()
-        except BaseException:
+        except anyio.get_cancelled_exc_class():
             await self._end(job)
             job.raise_error()  # what it has to say of its end goes before that it was cancelled
             raise
+        except BaseException:  # but not before an interrupt
+            await self._end(job)
+            raise
         return job.result
+
+    def close(self) -> None:
+        """Take nothing any more, and have what is still under way come to its end."""
+        self._closed = True
+        self._reach(self._left.set)
+
+    async def hold(self) -> None:
+        """Stay in the other loop until this is closed; what is under way then is cancelled after a grace."""
+        await self._left.wait()
+        self._tasks.cancel_scope.deadline = anyio.current_time() + GRACE
 
     @asynccontextmanager
     async def holding(self, opened: Callable[[], AbstractAsyncContextManager[T]]) -> AsyncGenerator[T]:
@@ -185,18 +236,21 @@ class Bridge:
                 yield held[0][0]
         finally:
             for _, left in held:
-                self.post(left.set)
+                self._reach(left.set)
             with CancelScope(shield=True):
                 await job.wait()
         job.raise_error()
 
     def _begun(self, work: Callable[[], Awaitable[T]]) -> _Job[T]:
+        if self._closed:
+            raise MemoryClosed
         job = _Job(work, self._tell)
-        self.post(partial(self._tasks.start_soon, job.run))
+        self._reach(partial(self._tasks.start_soon, job.run))
         return job
 
     async def _end(self, job: _Job[Any]) -> None:
-        self.post(job.cancel)
+        if not self._closed:
+            self._reach(job.cancel)
         with CancelScope(shield=True):
             await job.wait()
 
@@ -215,34 +269,49 @@ async def bridge_if_needed(*, drivers: bool = True) -> AsyncGenerator[Bridge | N
 async def open_bridge() -> AsyncGenerator[Bridge]:
     """Own a thread with an asyncio loop for the length of the block."""
     tell, ready, over = post(), anyio.Event(), anyio.Event()
-    made: list[tuple[Bridge, anyio.Event]] = []
+    made: list[Bridge] = []
+    failed: list[BaseException] = []
 
     async def hold() -> None:
         async with create_task_group() as tasks:
-            made.append((Bridge(post(), tasks, tell), anyio.Event()))
+            made.append(Bridge(post(), tasks, tell))
             tell(ready.set)
-            await made[0][1].wait()
+            await made[0].hold()
 
     def run() -> None:
         try:
             anyio.run(hold)
+        except BaseException as exc:  # noqa: BLE001  # whoever opened it is told, in another thread
+            failed.append(exc)
         finally:
             tell(ready.set)
             tell(over.set)
 
     thread = Thread(target=run, name="recollect drivers", daemon=True)
-    with CancelScope(shield=True):
-        thread.start()
-        await ready.wait()
-    bridge, left = made[0]
-    try:
-        yield bridge
-    finally:
-        bridge.post(left.set)
+
+    async def end() -> None:
         with CancelScope(shield=True):
+            await ready.wait()
+            for bridge in made:
+                bridge.close()
             await over.wait()
             while thread.is_alive():  # it has nothing left to do
                 await checkpoint()
+
+    thread.start()
+    try:
+        with CancelScope(shield=True):
+            await ready.wait()
+        if made:
+            yield made[0]
+    finally:
+        try:
+            await end()
+        except BaseException:  # an interrupt came by, which no shield stops; a second one leaves it as it is
+            await end()
+            raise
+    if failed:
+        raise failed[0]
 
 
 @asynccontextmanager
