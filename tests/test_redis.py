@@ -1,6 +1,5 @@
 """Working memory in Redis: the same as in process, and what is Redis' own."""
 
-import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from contextlib import asynccontextmanager
 from dataclasses import replace
@@ -54,7 +53,7 @@ from recollect.stores import Away, Emptied, Place, ReplyLost, Stamp
 from recollect.testing import Clock
 from recollect.types import TaskState, Tenant
 
-from .faults.interruption import cancelled_by_a_scope, cancelled_by_its_host
+from .faults.interruption import cancelled_by_a_scope, cancelled_by_its_host, running_tasks
 from .faults.proxy import open_proxy
 from .redis_servers import HOST, RedisCluster, RedisServer, unused_url
 
@@ -583,14 +582,13 @@ async def test_of_a_cluster_only_what_is_on_a_dead_node_is_away(redis_server: St
         cluster.close()
 
 
-@pytest.mark.asyncio_only
 async def test_nothing_remains_of_it(redis_server: Start) -> None:
     server = redis_server()
-    tasks = asyncio.all_tasks()
+    tasks = running_tasks()
     async with open_memory(redis=server.url, on_outage="error") as memory, anyio.create_task_group() as group:
         for i in range(50):
             group.start_soon(memory.user(str(i)).blocks.set, "b", "x")
-    assert asyncio.all_tasks() <= tasks
+    assert running_tasks() <= tasks
     with anyio.fail_after(20):
         while len(str(server.command("CLIENT", "LIST")).split(" laddr=")) > 2:  # noqa: ASYNC110
             await anyio.sleep(0.01)

@@ -9,6 +9,7 @@ import anyio
 import asyncpg
 from anyio.lowlevel import checkpoint
 
+from recollect._loop import is_asyncio
 from recollect.postgres import Pool
 
 HANGS = 20
@@ -78,6 +79,11 @@ async def cancelled_by_its_host(call: Callable[[], Coroutine[Any, Any, Any]], at
     if not task.cancelled():
         task.result()
     return interrupted[0].done
+
+
+def running_tasks() -> set[Any]:
+    """Return the tasks of this event loop, where it tells; on trio none outlives its block."""
+    return asyncio.all_tasks() if is_asyncio() else set()
 
 
 async def until(holds: Callable[[], bool], what: str) -> None:

@@ -28,7 +28,7 @@ from recollect._bridge import over_bridge
 
 from ..conftest import PrivateServer
 from .conftest import Locked, with_option
-from .interruption import HANGS, one_waits_for_a_lock, until
+from .interruption import HANGS, one_waits_for_a_lock, running_tasks, until
 from .proxy import Proxy, open_proxy
 
 MARGIN = 15.0
@@ -290,11 +290,10 @@ async def test_lost_replies_lose_and_double_no_write_that_is_repeated_with_its_k
     assert all(key == id for key, id in unknown)
 
 
-@pytest.mark.asyncio_only
 async def test_nothing_remains_after_the_block(
     named_dsn: str, shared_schema: str, watch, application: str
 ) -> None:
-    tasks = asyncio.all_tasks()
+    tasks = running_tasks()
 
     async def failing() -> None:
         async with open_memory(postgres=named_dsn, schema=shared_schema) as memory:
@@ -315,7 +314,7 @@ async def test_nothing_remains_after_the_block(
     with pytest.raises(ZeroDivisionError):
         await failing()
     await cancelled()
-    await until(lambda: asyncio.all_tasks() <= tasks, "a task stayed behind")
+    await until(lambda: running_tasks() <= tasks, "a task stayed behind")
     with anyio.fail_after(HANGS):
         while await watch.fetchval(
             "select count(*) from pg_stat_activity where application_name = $1", application

@@ -1,9 +1,9 @@
 """A memory on Redis opens and closes, and its server comes back empty: nothing is read as that, or left."""
 
-import asyncio
 import threading
 from collections.abc import Callable
-from contextlib import AbstractContextManager, ExitStack, nullcontext, suppress
+from contextlib import AbstractAsyncContextManager, AbstractContextManager, ExitStack, nullcontext, suppress
+from functools import partial
 from pathlib import Path
 from typing import TypeVar
 
@@ -12,6 +12,7 @@ import pytest
 from anyio.lowlevel import checkpoint
 
 from recollect import Memory, StoreUnavailable, TaskState, Tenant, TryLater, UserMemory, open_memory
+from recollect._bridge import driven, front_of
 from recollect._fallback import FallbackWorking
 from recollect._ids import uuid7
 from recollect._workspace import (
@@ -28,12 +29,12 @@ from recollect._workspace import (
     SetTask,
     SetVariable,
 )
-from recollect.redis import RedisWorking, open_redis
-from recollect.stores import Place, Stamp
+from recollect.redis import open_redis
+from recollect.stores import Place, RemoteWorking, Stamp
 from recollect.testing import Clock
 
 from ..redis_servers import RedisServer
-from .interruption import HANGS, until
+from .interruption import HANGS, running_tasks, until
 from .redis_memories import KEY, PASSWORD, TEXT, Start, heal, lines, opened, texts, write_elsewhere
 from .redis_situations import AWAY, WRITES_ONLY, control
 
@@ -135,10 +136,14 @@ async def test_edits_of_an_outage_that_the_server_came_back_empty_from_are_there
         assert [note.text for note in await alice.scratchpad.entries()] == ["one"]
 
 
+def reached(server: RedisServer, clock: Clock) -> AbstractAsyncContextManager[RemoteWorking]:
+    return driven(partial(open_redis, server.url, session_ttl=None, deadline=None, clock=clock), front_of)
+
+
 class Process:
     """What a process knows of a scope, by a clock that is set by hand."""
 
-    def __init__(self, redis: RedisWorking, place: Place, clock: Clock) -> None:
+    def __init__(self, redis: RemoteWorking, place: Place, clock: Clock) -> None:
         self.working = FallbackWorking(redis, clock=clock, now=lambda: clock.now.timestamp())  # noqa: PLW0108  # `now` is replaced
         self._local, self._place = self.working.local(), place
 
@@ -154,12 +159,11 @@ class Process:
         return variables, len(await self.ask(ListNotes(None))), await self.ask(GetTask())
 
 
-@pytest.mark.asyncio_only
 async def test_edits_of_an_outage_are_not_lost_to_whoever_puts_back_first(
     redis_server: Start, namespace: str
 ) -> None:
     server, clock = redis_server(), Clock()
-    async with open_redis(server.url, session_ttl=None, deadline=None, clock=clock) as redis:
+    async with reached(server, clock) as redis:
         one, two = (Process(redis, Place(Tenant(namespace, "alice")), clock) for _ in range(2))
         for name in ("changed", "deleted"):
             await one.make(SetVariable(name, "old", None, 10))
@@ -199,12 +203,11 @@ async def test_what_is_known_is_put_back_once_however_many_calls_find_it_lost(
     assert sum("has lost" in line for line in lines(caplog)) == 1
 
 
-@pytest.mark.asyncio_only
 async def test_variable_that_is_put_back_lives_for_as_long_as_it_would_have(
     redis_server: Start, namespace: str
 ) -> None:
     server, clock = redis_server(), Clock()
-    async with open_redis(server.url, session_ttl=None, deadline=None, clock=clock) as redis:
+    async with reached(server, clock) as redis:
         process = Process(redis, Place(Tenant(namespace, "alice")), clock)
         await process.make(SetVariable("brief", "1", 600.0, 10))
         clock.advance(360)
@@ -314,18 +317,17 @@ def _sockets() -> set[str]:
 
 def _threads() -> set[threading.Thread]:
     """Return the threads of this process, but for those of the event loop."""
-    pools = ("AnyIO worker thread", "asyncio_")
+    pools = ("AnyIO worker thread", "asyncio_", "Trio thread")
     return {thread for thread in threading.enumerate() if not thread.name.startswith(pools)}
 
 
-@pytest.mark.asyncio_only
 @pytest.mark.parametrize("on_outage", ["local", "error"])
 @pytest.mark.parametrize("situation", ["there", "refused", "timeout", "reset", "out of memory"])
 async def test_nothing_remains_after_the_block(
     server: RedisServer, namespace: str, situation: str, on_outage: str
 ) -> None:
     put = {"there": _there, **AWAY, **WRITES_ONLY}[situation]
-    tasks, threads, sockets = asyncio.all_tasks(), _threads(), _sockets()
+    tasks, threads, sockets = running_tasks(), _threads(), _sockets()
     for end in (_end, _fail, _cancel):
         with ExitStack() as stack:
             with anyio.fail_after(HANGS), suppress(ZeroDivisionError, TryLater):
@@ -335,7 +337,7 @@ async def test_nothing_remains_after_the_block(
                     await memory.user("alice").blocks.append("persona", "a")
                     stack.enter_context(put(server))
                     await end(memory)
-            await until(lambda: asyncio.all_tasks() <= tasks, "a task stayed behind")
+            await until(lambda: running_tasks() <= tasks, "a task stayed behind")
         await until(lambda: _sockets() <= sockets, "a socket stayed behind")
         await until(lambda: _threads() <= threads, "a thread stayed behind")
         with control(server) as client:

@@ -2,6 +2,8 @@
 
 import random
 from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import asynccontextmanager
+from functools import partial
 from typing import Literal
 
 import anyio
@@ -18,10 +20,12 @@ from recollect import (
     StoreUnavailable,
     UserMemory,
 )
+from recollect._bridge import driven, front_of
 from recollect._clock import utc_now
 from recollect._fallback import open_fallback
 from recollect.inprocess import InProcessArchive
 from recollect.redis import open_redis
+from recollect.stores import WorkingStore
 
 from ..redis_servers import RedisServer
 from .interruption import HANGS
@@ -200,17 +204,21 @@ async def test_waiting_for_a_connection_of_ours_is_no_outage(
     await pool.disconnect()
 
 
-@pytest.mark.asyncio_only
+@asynccontextmanager
+async def without_deadline(server: RedisServer, on_outage: OnOutage) -> AsyncIterator[WorkingStore]:
+    async with (
+        open_redis(server.url, session_ttl=None, deadline=None) as primary,
+        open_fallback(primary, limits=Limits(), clock=utc_now) as fallback,
+    ):
+        yield fallback if on_outage == "local" else primary
+
+
 @EITHER
 async def test_deadline_of_a_call_is_no_outage(
     server: RedisServer, namespace: str, on_outage: OnOutage
 ) -> None:
     # The server is given longer than a call.
-    async with (
-        open_redis(server.url, session_ttl=None, deadline=None) as primary,
-        open_fallback(primary, limits=Limits(), clock=utc_now) as fallback,
-    ):
-        working = fallback if on_outage == "local" else primary
+    async with driven(partial(without_deadline, server, on_outage), front_of) as working:
         archive = InProcessArchive(clock=utc_now)
         alice = Memory(working=working, archive=archive, namespace=namespace, deadline=0.3).user("alice")
         await alice.blocks.set("persona", TEXT)
