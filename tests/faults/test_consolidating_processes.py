@@ -111,3 +111,21 @@ async def test_what_a_killed_process_has_not_landed_lands_with_the_next_one(
     assert landed == sum(each == {"heir"} for each in found.values()) > 0
     assert {id for id, each in found.items() if each == {"victim"}} >= set(before)
     assert isinstance(await alice.facts.add_many([FactDraft("a", "b", "c")]), tuple), "no lock was left"
+
+
+@pytest.mark.parametrize("extractions", [1, 20])
+async def test_one_killed_in_the_middle_leaves_the_other_to_land_every_episode_once(
+    alice: UserMemory, start: Start, extractions: int
+) -> None:
+    async with start("victim") as (victim, lines), start("other") as (other, answers):
+        for process in (victim, other):
+            await go(process)
+        for _ in range(extractions):
+            assert (await lines.next()).startswith("extracts")
+        victim.kill()
+        landed = await outcome(answers)
+    found = await readers(alice)
+    assert set(found) == {f"e{n}" for n in range(EPISODES)}
+    assert all(len(each) == 1 for each in found.values())
+    assert landed == sum(each == {"other"} for each in found.values())
+    assert (await alice.facts.count()) == 2 * EPISODES
