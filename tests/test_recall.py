@@ -254,3 +254,20 @@ async def test_without_a_clock_given_the_store_has_its_own(connect: Connect) -> 
         instants = [each.recorded_at for each in stored]
         assert instants == sorted(set(instants))
         assert (await alice.episodes.list()).items == tuple(stored)
+
+
+@pytest.mark.parametrize("count", [2, 3, 10, 40])
+@pytest.mark.parametrize("together", [True, False])
+async def test_short_episode_with_the_only_word_of_a_query_is_first_among_long_ones(
+    memory: Memory, count: int, together: bool
+) -> None:
+    alice = memory.user("alice")
+    for i in range(count):
+        session = "s" if together else None
+        if i == 0:
+            await alice.remember("Pepper needs shots", "ok", session_id=session, id="hit")
+        else:
+            walk = f"I walked along the river for hours with friend number {i}, and we talked about school"
+            await alice.remember(walk, "How nice, you must have had a lot to tell.", session_id=session)
+    hits = await alice.recall("Pepper")
+    assert hits[0].episode.id == "hit"

@@ -6,12 +6,15 @@ For the episodes that pass the filters, in order of seq, with z(x) the standard 
     context    = neighbour * mean(activation of the neighbours at distance 1 in the session)
                + neighbour / 2 * mean(activation of the neighbours at distance 2)
                + session * mean(the session's best min(3, n) activations)
-    total      = activation + context + length * z(log(1 + length)) + recency * 2 ** (-age / half-life)
+    verbosity  = n / (n + 10) * z(log(1 + length)), z within -2..2
+    total      = activation + context + length * verbosity + recency * 2 ** (-age / half-life)
 
 A passage is an episode with its neighbours up to distance 2: it finds what a question says in two turns.
 Scores are added and not ranks, because a rank forgets by how much the first one wins. z is taken over all
 episodes and not over the best of each leg, because a cut changes mean and deviation. A leg that is absent or
 has no deviation gives 0 to everybody; an episode without a vector gets the mean of the semantic leg, 0.
+Of few episodes the length says little, and how far one is from all others nothing more than that it is: a
+short one that has the only word of a query must not lose it to that.
 
 An episode is found if its bm25 or its cosine is above 0, or that of a neighbour at distance 1 or 2. The best
 of the session move an episode up or down but do not make it found: one match would return a whole session.
@@ -36,6 +39,8 @@ Postings: TypeAlias = Mapping[str, tuple[IntArray, IntArray]]
 
 REACH: Final = (1, 2)
 BEST_OF_SESSION: Final = 3
+FEW: Final = 10
+FAR: Final = 2.0
 # The same cosine leaves numpy and pgvector with different last bits of a float32. Whatever is smaller than
 # this is such noise: it must neither be blown up to a standard score nor decide between equal episodes.
 _NOISE: Final = 1e-6
@@ -72,7 +77,7 @@ class Layout:
     Attributes:
         lengths: number of terms of each episode, shape (n,).
         passage_lengths: number of terms of each passage, shape (n,).
-        verbosity: standard score of the logarithm of the length, shape (n,).
+        verbosity: of each episode, shape (n,).
         neighbours: per distance the one before and the one after in the session, shape (2, n); n for nobody.
         shares: per distance 1 / number of neighbours, 0 if there is none, shape (n,).
         order: the episodes that have a session, by session and then by seq; sessions may be interleaved.
@@ -110,7 +115,7 @@ class Layout:
             neighbours.append(beside)
             shares.append(np.divide(1.0, count, out=np.zeros(n), where=count > 0))
             passage_lengths += _sum_beside(padded, beside)
-        verbosity = _standard(np.log1p(size), 1.0)
+        verbosity = np.clip(_standard(np.log1p(size), 1.0), -FAR, FAR) * (n / (n + FEW))
         starts = np.flatnonzero(begins)
         return cls(size, passage_lengths, verbosity, tuple(neighbours), tuple(shares), order, groups, starts)
 

@@ -160,7 +160,9 @@ def textbook_totals(
         + weights.lexical * ((1 - weights.passage) * lexical[i] + weights.passage * wide[i])
         for i in range(n)
     ]
-    verbosity = standard([math.log(1 + row.length) for row in table])
+    few = len(table) / (len(table) + 10)
+    lengths = standard([math.log(1 + row.length) for row in table])
+    verbosity = [few * min(max(each, -2), 2) for each in lengths]
     direct = {i for i in range(n) if own[i] > 0 or (table[i].cosine or 0) > 0}
     totals: list[float] = []
     found: set[int] = set()
