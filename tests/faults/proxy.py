@@ -25,6 +25,7 @@ class Proxy:
         self._speaks = asyncio.Event()
         self._speaks.set()
         self._tasks: set[asyncio.Task[None]] = set()
+        self._closed = False
         self.port = 0
 
     @property
@@ -48,12 +49,19 @@ class Proxy:
         self._loop.call_soon_threadsafe(self._speaks.set)
 
     async def close(self) -> None:
+        self._closed = True
         for task in self._tasks:
             task.cancel()
         await asyncio.gather(*self._tasks, return_exceptions=True)
-        await asyncio.sleep(0)  # what was aborted is closed by the event loop, a turn later
+        for _ in range(
+            10
+        ):  # what was aborted is closed by the event loop, and so is what came at the last moment
+            await asyncio.sleep(0)
 
     async def handle(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        if self._closed:
+            writer.transport.abort()
+            return
         task = asyncio.current_task()
         assert task is not None
         self._tasks.add(task)
