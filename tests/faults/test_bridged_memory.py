@@ -4,20 +4,38 @@ import random
 import threading
 from collections.abc import Awaitable, Callable
 from contextlib import suppress
+from contextvars import ContextVar
+from datetime import UTC, datetime
 from typing import Any
 
 import anyio
 import psutil
 import pytest
 
-from recollect import BlockConflict, FactDraft, Memory, TryLater, UserMemory, open_memory
+from recollect import (
+    BlockConflict,
+    DeadlineExceeded,
+    FactDraft,
+    Memory,
+    MemoryClosed,
+    OutcomeUnknown,
+    StoreUnavailable,
+    TryLater,
+    UserMemory,
+    blocking,
+    open_memory,
+)
 from recollect.testing import HashEmbedder
 
 from ..redis_servers import RedisServer
-from .interruption import HANGS
+from .conftest import Locked
+from .interruption import HANGS, cancelled_by_a_scope, one_waits_for_a_lock
 from .redis_memories import TEXT, Start, heal, opened, texts
 
 TIMES = 60
+
+_caller = ContextVar("_caller", default="nobody")
+
 CALLS: dict[str, Callable[[UserMemory, int], Awaitable[object]]] = {
     "remember": lambda alice, i: alice.remember(f"hello {i}", id=f"e{i}"),
     "recall": lambda alice, i: alice.recall("hello"),
@@ -82,10 +100,13 @@ async def test_calls_cut_off_at_any_time_leave_a_memory_that_works(
             postgres=postgres_dsn, schema=shared_schema, redis=redis_url, namespace=namespace, deadline=60
         ) as memory:
             alice = memory.user("alice")
-            await CALLS[call](alice, TIMES)
+            for _ in range(2):  # the second one is as long as those to come
+                began = anyio.current_time()
+                await CALLS[call](alice, TIMES)
+                took = anyio.current_time() - began
             cut = 0
             for i in range(TIMES):
-                with anyio.move_on_after(rng.uniform(0, 0.006)) as scope:
+                with anyio.move_on_after(rng.uniform(0, took)) as scope:
                     await CALLS[call](alice, i)
                 cut += scope.cancelled_caught
             assert cut > 0, "none was cut off"
@@ -96,6 +117,146 @@ async def test_calls_cut_off_at_any_time_leave_a_memory_that_works(
                     await CALLS[call](alice, i)
             await CALLS[call](alice, TIMES)
             assert await counted(alice, call)
+
+
+@pytest.mark.parametrize("call", CALLS)
+async def test_calls_cut_off_anywhere_leave_nothing_behind(
+    named_dsn: str,
+    shared_schema: str,
+    redis_url: str,
+    namespace: str,
+    watch: Any,
+    application: str,
+    call: str,
+) -> None:
+    async with open_memory(
+        postgres=named_dsn, schema=shared_schema, redis=redis_url, namespace=namespace, deadline=HANGS
+    ) as memory:
+        alice = memory.user("alice")
+        await CALLS[call](alice, 0)
+        at, interrupted = 0, True
+        while interrupted:
+            at += 1
+            with anyio.fail_after(HANGS):
+                interrupted = await cancelled_by_a_scope(lambda i=at: CALLS[call](alice, i), at)  # type: ignore[misc]
+                await nothing_runs(watch, application)
+            statistics = memory.statistics()
+            assert (statistics.leased, statistics.waiting) == (0, 0)
+        assert at > 1
+
+
+async def nothing_runs(watch: Any, application: str) -> None:
+    while await watch.fetchval(
+        "select count(*) from pg_stat_activity where application_name = $1 and state <> 'idle'", application
+    ):
+        pass
+
+
+async def test_a_write_that_was_handed_over_outlives_the_scope_of_its_leader(
+    named_dsn: str, shared_schema: str, namespace: str, watch: Any, application: str, locked: Locked
+) -> None:
+    async with open_memory(postgres=named_dsn, schema=shared_schema, namespace=namespace) as memory:
+        alice = memory.user("alice")
+        with anyio.fail_after(HANGS):
+            async with anyio.create_task_group() as tasks, locked():
+                tasks.start_soon(CALLS["remember"], alice, 1)
+                await one_waits_for_a_lock(watch, application)
+                tasks.cancel_scope.cancel()
+        assert await alice.episodes.count() == 1
+        await nothing_runs(watch, application)
+
+
+async def test_a_write_that_was_handed_over_does_not_outlive_the_deadline(
+    named_dsn: str, shared_schema: str, namespace: str, watch: Any, application: str, locked: Locked
+) -> None:
+    async with open_memory(
+        postgres=named_dsn, schema=shared_schema, namespace=namespace, deadline=0.5
+    ) as memory:
+        users = [memory.user(f"user {i}") for i in range(20)]
+        unknown = list[str]()
+
+        async def write(user: UserMemory) -> None:
+            with suppress(DeadlineExceeded):  # of those that were not handed over
+                try:
+                    await user.remember("hello")
+                except OutcomeUnknown as exc:
+                    unknown.append(exc.key)
+
+        with anyio.fail_after(HANGS):
+            async with locked():
+                async with anyio.create_task_group() as tasks:
+                    for user in users:
+                        tasks.start_soon(write, user)
+                await nothing_runs(watch, application)
+            assert unknown
+            for user in users:
+                assert await user.episodes.count() == 0
+
+
+async def test_calls_that_the_block_is_left_under_end_and_say_so(
+    postgres_dsn: str, shared_schema: str, redis_url: str, namespace: str
+) -> None:
+    ends = set[str]()
+
+    async def write(alice: UserMemory, i: int) -> None:
+        try:
+            while True:
+                await CALLS["remember"](alice, i)
+                await CALLS["set"](alice, i)
+        except (MemoryClosed, StoreUnavailable, OutcomeUnknown) as exc:
+            ends.add(type(exc).__name__)
+
+    with anyio.fail_after(HANGS):
+        async with (
+            anyio.create_task_group() as tasks,
+            open_memory(
+                postgres=postgres_dsn, schema=shared_schema, redis=redis_url, namespace=namespace
+            ) as memory,
+        ):
+            for i in range(40):
+                tasks.start_soon(write, memory.user("alice"), i)
+            await CALLS["remember"](memory.user("bob"), 1)
+    assert "MemoryClosed" in ends
+
+
+async def test_the_clock_sees_the_context_variables_of_the_caller(
+    postgres_dsn: str, shared_schema: str, redis_url: str, namespace: str
+) -> None:
+    """As on asyncio, although it is not always called in its thread."""
+    seen = set[tuple[str, bool]]()
+    here = threading.get_ident()
+
+    def clock() -> datetime:
+        seen.add((_caller.get(), threading.get_ident() == here))
+        return datetime.now(UTC)
+
+    async with open_memory(
+        postgres=postgres_dsn, schema=shared_schema, redis=redis_url, namespace=namespace, clock=clock
+    ) as memory:
+        seen.clear()
+        _caller.set("alice")
+        alice = memory.user("alice")
+        for name in ("remember", "add", "set", "find"):
+            await CALLS[name](alice, 1)
+    assert seen == {("alice", True), ("alice", False)}
+
+
+@pytest.mark.parametrize("given", [{}, {"postgres": ""}, {"redis": ""}], ids=["nothing", "postgres", "redis"])
+def test_without_await_as_well(
+    postgres_dsn: str, shared_schema: str, redis_url: str, namespace: str, given: dict[str, str]
+) -> None:
+    before = remains()
+    options: dict[str, Any] = {name: {"postgres": postgres_dsn, "redis": redis_url}[name] for name in given}
+    if "postgres" in given:
+        options["schema"] = shared_schema
+    with blocking.open_memory(backend="trio", namespace=namespace, **options) as memory:
+        alice, copy = memory.user("alice"), memory.user("copy of alice")
+        alice.remember("hello")
+        alice.blocks.set("persona", "kind")
+        copy.restore_lines(alice.export_lines())
+        assert copy.episodes.count() == 1
+        assert [block.text for block in copy.blocks.list()] == ["kind"]
+    assert remains() == before
 
 
 async def counted(alice: UserMemory, call: str) -> bool:
