@@ -47,6 +47,7 @@ class PostgresErasing:
                 secret = os.urandom(SECRET_BYTES)
                 row = await conn.fetchrow(self._sql["forget_everything"], tenant.key, secret)
                 assert row is not None  # noqa: S101  # it selects from nothing
+                await conn.execute(self._sql["drop_all_vectors"], tenant.key)
                 return Erased(**dict(row))
             return await _Work(conn, self._sql, self._facts, tenant.key, erasure).erase()
 
@@ -81,9 +82,11 @@ class _Work:
         if erasure.fact_ids is None:
             found = await self.conn.fetch(self.sql["sources"], self.tenant, *self._filters())
             sources = frozenset(each["episode_id"] for each in found)
-            episodes = await self.conn.fetchval(
+            gone = await self.conn.fetch(
                 self.sql["drop_episodes"], self.tenant, *self._filters(), row["secret"]
             )
+            episodes = len(gone)
+            await self.conn.execute(self.sql["drop_vectors"], self.tenant, [each["seq"] for each in gone])
         if erasure == Erasure(episode_ids=erasure.episode_ids):
             await bury(self.conn, self.facts, self.tenant, row["secret"], erasure.episode_ids or ())
         facts = 0
@@ -93,10 +96,11 @@ class _Work:
 
     async def left(self) -> int:
         said = await self._unsaid()
+        facts: int = await self.conn.fetchval(self.sql["left_of_facts"], self.tenant)
         if self.erasure.fact_ids is not None:
-            return len(said)
+            return len(said) + facts
         count: int = await self.conn.fetchval(self.sql["left_of_episodes"], self.tenant, *self._filters())
-        return count + len(said)
+        return count + len(said) + facts
 
     def _filters(self) -> Sequence[object]:
         erasure = self.erasure

@@ -50,7 +50,8 @@ async def unsay(
     await rebuild(conn, sql, tenant, log, kept)
     texts = [(each.subject, each.predicate, text_digest_of(each)) for each in gone if each.op == "assert"]
     txs = list({each.tx for each in gone})
-    await conn.execute(sql["drop_texts"], tenant, *columns(texts, 3))
+    unused = await conn.fetch(sql["drop_texts"], tenant, *columns(texts, 3))
+    await conn.execute(sql["drop_vectors"], tenant, [each["digest"] for each in unused])
     await conn.execute(sql["empty_headers"], tenant, txs)
     return len(gone)
 

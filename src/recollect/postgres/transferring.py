@@ -136,6 +136,7 @@ class PostgresTransfers(Transfers):
         assert clock is not None  # noqa: S101  # it is inserted or updated
         if await conn.fetchval(self._sql["holds"], tenant.key):
             raise Conflict(OCCUPIED)
+        await conn.execute(self._sql["drop_vectors"], tenant.key)
         recorded = await conn.fetch(self._sql["recorded"], list(loading.rules))
         rules = {row["name"]: rule_of(row) for row in recorded}
         for name, rule in loading.rules.items():

@@ -189,6 +189,7 @@ select (
 
 -- name: set_vectors
 -- The row of an episode is taken before its vectors are written: of two processes one finds it ready.
+-- What was left of an erasure goes first, as in `commit` of facts.sql.
 with ready as (
     update {schema}.episode e set embedding_state = 'ready'
     where tenant = $1 and seq = any($2::bigint[]) and embedding_state <> 'ready'
@@ -196,10 +197,14 @@ with ready as (
         select from {schema}.embedder where model = $5 and dimensions = $6::int
     ))
     returning seq
+), stray as (
+    delete from {schema}.episode_vector v using ready where v.tenant = $1 and v.seq = ready.seq
+    returning 1
 ), embedded as (
     insert into {schema}.episode_vector (tenant, seq, chunk, embedding)
     select $1, seq, chunk, embedding::{vector}.vector
     from unnest($2::bigint[], $3::int[], $4::{given_vector}[]) as given (seq, chunk, embedding)
     join ready using (seq)
+    where (select count(*) from stray) >= 0
 )
 select count(*) from ready

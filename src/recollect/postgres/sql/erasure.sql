@@ -1,5 +1,7 @@
 -- The clock row of the tenant is taken before any of these, by `clock` of facts.sql.
 -- {passes} is a condition on episodes e: of session $2, with an id of $3, recorded before $4, null for any.
+-- Vectors are written without the clock, together with the row of what they belong to. Whoever erases waits
+-- for that row, and only a statement that begins later sees the vector: so vectors go by one of their own.
 
 -- name: generation
 select generation from {schema}.tenant where tenant = $1
@@ -11,8 +13,6 @@ with of_tenant as (
     where tenant = $1 returning generation, secret
 ), episodes as (
     delete from {schema}.episode where tenant = $1 returning id
-), vectors as (
-    delete from {schema}.episode_vector where tenant = $1
 ), headers as (
     delete from {schema}.fact_transaction where tenant = $1 returning key_hash
 ), said as (
@@ -23,8 +23,6 @@ with of_tenant as (
     delete from {schema}.fact where tenant = $1
 ), texts as (
     delete from {schema}.fact_text where tenant = $1
-), text_vectors as (
-    delete from {schema}.fact_vector where tenant = $1
 ), buried as (
     insert into {schema}.tombstone (tenant, digest)
     select $1, sha256(secret || content)
@@ -38,6 +36,12 @@ with of_tenant as (
 select
     (select count(*) from episodes) as episodes, (select count(*) from said) as facts,
     (select generation from of_tenant) as generation
+
+-- name: drop_all_vectors
+with facts as (
+    delete from {schema}.fact_vector where tenant = $1
+)
+delete from {schema}.episode_vector where tenant = $1
 
 -- name: forget
 -- What is in flight belongs to a generation that is over.
@@ -54,14 +58,15 @@ where s.tenant = $1 and {passes}
 -- name: drop_episodes
 with gone as (
     delete from {schema}.episode e where e.tenant = $1 and {passes} returning id, seq
-), vectors as (
-    delete from {schema}.episode_vector v using gone where v.tenant = $1 and v.seq = gone.seq
 ), buried as (
     insert into {schema}.tombstone (tenant, digest)
     select $1, sha256($5::bytea || 'episode'::bytea || convert_to(id, 'UTF8')) from gone
     on conflict do nothing
 )
-select count(*) from gone
+select seq from gone
+
+-- name: drop_vectors
+delete from {schema}.episode_vector where tenant = $1 and seq = any($2::bigint[])
 
 -- name: named
 -- The transactions of assertions that are named.
@@ -104,3 +109,8 @@ select
         select count(*) from {schema}.assertion_source s where s.tenant = $1
         and not exists (select from {schema}.episode e where e.tenant = $1 and e.id = s.episode_id)
     )
+
+-- name: left_of_facts
+-- What belongs to facts that are not there.
+select count(*) from {schema}.fact_vector v where v.tenant = $1
+and not exists (select from {schema}.fact_text t where t.tenant = $1 and t.digest = v.digest)

@@ -62,6 +62,8 @@ order by a.tx, a.seq, f.valid_from
 -- name: commit
 -- Everything that changes, in one statement. Arrays within arrays go over as text.
 -- Vectors of an embedder that was replaced meanwhile stay out; $68 is null if none was adopted.
+-- A vector that is there already was left by an erasure. It goes first, which the count sees to; what comes
+-- in its place is another row, so that a sweep that has seen the old one does not take the new one.
 with embedder as (
     select $68::text is null or exists (
         select from {schema}.embedder where model = $68 and dimensions = $69::int
@@ -147,12 +149,15 @@ with embedder as (
     on conflict (tenant, digest) do update set embedding_state = excluded.embedding_state
     where t.embedding_state <> 'ready' and excluded.embedding_state = 'ready'
     returning digest, embedding_state
+), stray as (
+    delete from {schema}.fact_vector v using text where v.tenant = $1 and v.digest = text.digest
+    returning 1
 )
 insert into {schema}.fact_vector (tenant, digest, embedding)
 select $1, digest, embedding::{vector}.vector
 from unnest($66::bytea[], $67::{given_vector}[]) as given (digest, embedding)
 join text using (digest)
-where embedding_state = 'ready'
+where embedding_state = 'ready' and (select count(*) from stray) >= 0
 
 -- name: unmarked
 -- Of these episodes, those that are not consolidated.
@@ -407,6 +412,7 @@ from {schema}.fact_text where tenant = $1 and embedding_state <> 'ready' order b
 
 -- name: set_vectors
 -- The row of a text is taken before its vector is written: of two processes one finds it ready.
+-- What was left of an erasure goes first, as in `commit`.
 with ready as (
     update {schema}.fact_text set embedding_state = 'ready'
     where tenant = $1 and digest = any($2::bytea[]) and embedding_state <> 'ready'
@@ -414,11 +420,15 @@ with ready as (
         select from {schema}.embedder where model = $4 and dimensions = $5::int
     ))
     returning digest
+), stray as (
+    delete from {schema}.fact_vector v using ready where v.tenant = $1 and v.digest = ready.digest
+    returning 1
 ), embedded as (
     insert into {schema}.fact_vector (tenant, digest, embedding)
     select $1, digest, embedding::{vector}.vector
     from unnest($2::bytea[], $3::{given_vector}[]) as given (digest, embedding)
     join ready using (digest)
+    where (select count(*) from stray) >= 0
 )
 select count(*) from ready
 
@@ -494,7 +504,11 @@ with unused as (
 ), text as (
     delete from {schema}.fact_text where tenant = $1 and digest in (select digest from unused)
 )
-delete from {schema}.fact_vector where tenant = $1 and digest in (select digest from unused)
+select digest from unused
+
+-- name: drop_vectors
+-- Later than their texts, as in erasure.sql.
+delete from {schema}.fact_vector where tenant = $1 and digest = any($2::bytea[])
 
 -- name: empty_headers
 -- Of transactions of which nothing is left: what tells of it. Whoever undid others was never there.

@@ -1,5 +1,5 @@
--- Vectors of what is not there. One is left behind if it arrives while what it belongs to is erased: the
--- erasure waits for the row that it takes away, and does not see what came with that meanwhile.
+-- Vectors of what is not there. Erasures of earlier versions left one where it arrived while they waited for
+-- the row that it came with.
 -- A vector and the state "ready" of what it belongs to are stored together: a statement that sees the vector
 -- without that sees one that is left. So nothing has to be locked, and what was stored again since is safe.
 

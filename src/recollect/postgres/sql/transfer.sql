@@ -65,6 +65,13 @@ select exists (select from {schema}.episode where tenant = $1)
     or exists (select from {schema}.fact_transaction where tenant = $1)
     or exists (select from {schema}.assertion where tenant = $1)
 
+-- name: drop_vectors
+-- Of a tenant that holds nothing: what is there was left by an erasure.
+with facts as (
+    delete from {schema}.fact_vector where tenant = $1
+)
+delete from {schema}.episode_vector where tenant = $1
+
 -- name: recorded
 select name, cardinality, key, immutable from {schema}.predicate where name = any($1::text[])
 
