@@ -66,7 +66,7 @@ def open_memory(
     async handle.
 
     Args:
-        backend: of anyio: "asyncio", or "trio" where all is in process.
+        backend: of anyio: "asyncio" or "trio".
         backend_options: of anyio: such as {"use_uvloop": True}.
         options: as of `recollect.open_memory`.
 

@@ -92,7 +92,8 @@ async def open_memory(
         deadline: seconds a call may take, None for no bound.
         migrate: "auto" brings the tables up to date, "never" refuses old ones; None is auto for an
             embedded server and never for any other.
-        clock: gives "now", aware, UTC; None for the wall clock, and the server's own for what it stores.
+        clock: gives "now", aware, UTC; None for the wall clock, and the server's own for what it stores. On
+            trio with a server it is called in the drivers' thread, too: it must be safe to call from both.
         count_tokens: of a text, as `UserMemory.context` counts them: a function that is called in a worker
             thread, such as one of a tokenizer. By default an estimate, rather too high than too low.
         schema: of the tables in PostgreSQL.
