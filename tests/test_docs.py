@@ -180,6 +180,25 @@ async def test_who_comes_from_another_memory_finds_it_so_on_servers(
         assert printed == expected
 
 
+ROWS = [line.split(" | ") for line in COMING.splitlines() if line.startswith("| ") and " here " not in line]
+
+
+def test_there_are_rows_of_four_memories():
+    assert COMING.count("| there | here | better |") == 4
+    assert len(ROWS) >= 40
+
+
+@pytest.mark.parametrize("row", ROWS, ids=[row[0].strip("| ") for row in ROWS])
+def test_what_a_row_names_is_done_by_a_snippet(row: list[str]):
+    code = "\n".join(each.code for each in snippets(COMING))
+    named: set[str] = set()
+    for expression in re.findall(r"`([^`]+)`", row[1]):
+        call, _, arguments = expression.partition("(")
+        named |= {*re.findall(r"\w+$", call), *re.findall(r"(\w+)=", arguments)}
+    assert named
+    assert [name for name in named if not re.search(rf"\b{name}\b", code)] == []
+
+
 def picture() -> str:
     pieces: tuple[Fact, ...] = ()
 
