@@ -437,3 +437,80 @@ async def test_vectors_of_what_was_forgotten_are_not_kept_in_process() -> None:
         await alice.forget(episode_ids=["e"])
         await memory.user("bob").remember("hello")
     assert calls.count("hello") == 2
+
+
+class Held(HashEmbedder):
+    """Waits, from the moment on that it is told to, until it may go on."""
+
+    def __init__(self) -> None:
+        super().__init__(dimensions=4)
+        self.fails = False
+        self.asked, self.may_go_on = anyio.Event(), anyio.Event()
+        self.may_go_on.set()
+        self.calls: list[str] = []
+
+    async def embed(self, texts: Any, *, kind: Any) -> Any:
+        if self.fails:
+            msg = "not now"
+            raise RuntimeError(msg)
+        self.calls.extend(texts)
+        self.asked.set()
+        await self.may_go_on.wait()
+        return await super().embed(texts, kind=kind)
+
+
+# What is erased, what is embedded, and how much of the latter stays.
+@pytest.mark.parametrize(
+    ("what", "kind", "stays"),
+    [
+        ({"everything": True}, "episodes", 0),
+        ({"everything": True}, "facts", 0),
+        ({"session_id": "s"}, "episodes", 0),
+        ({"session_id": "s"}, "facts", 0),
+        ({"episode_ids": ["e"]}, "episodes", 0),
+        ({"episode_ids": ["e"]}, "facts", 1),
+        ({"fact_ids": ["own"]}, "facts", 1),
+        ({"before": datetime(2100, 1, 1, tzinfo=UTC)}, "episodes", 0),
+        ({"before": datetime(2100, 1, 1, tzinfo=UTC)}, "facts", 0),
+    ],
+    ids=lambda given: str(given) if isinstance(given, str | int) else next(iter(given)),
+)
+async def test_what_is_forgotten_while_it_is_embedded_gets_no_vector(
+    connect: Connect, what: dict[str, Any], kind: str, stays: int
+) -> None:
+    embedder, embedded = Held(), list[int]()
+    async with connect(embedder=embedder) as memory:
+        alice = memory.user("alice")
+        told = alice.at(session_id="s")
+        embedder.fails = True
+        await told.remember("I drink tea", id="e")
+        await told.facts.add("alice", "drinks", "tea", source="e")
+        own = await told.facts.add("alice", "likes", "figs")
+        embedder.fails = False
+        embedder.may_go_on = anyio.Event()
+
+        async def embed() -> None:
+            embedded.append(await (alice.episodes if kind == "episodes" else alice.facts).embed_pending())
+
+        if "fact_ids" in what:
+            what = {"fact_ids": [own.fact_id]}
+        with anyio.fail_after(HANGS):
+            async with anyio.create_task_group() as tasks:
+                tasks.start_soon(embed)
+                await embedder.asked.wait()
+                assert (await alice.forget(**what, verify=True)).verified
+                embedder.may_go_on.set()
+        assert embedded == [stays]
+        assert (await memory.gc()).episode_vectors == 0
+        # Said anew it is found, and embedded anew: what came back late is not kept by the process either.
+        embedder.calls.clear()
+        await alice.remember("I drink tea", id="another")
+        await alice.facts.add("alice", "drinks", "tea")
+        await alice.facts.add("alice", "likes", "figs")
+        await alice.episodes.embed_pending()
+        await alice.facts.embed_pending()
+        assert await alice.episodes.embed_pending() + await alice.facts.embed_pending() == 0
+        assert "I drink tea" in embedder.calls
+        assert "alice drinks tea" in embedder.calls
+        found = await alice.recall("I drink tea", mode="semantic")
+        assert len(found) == await alice.episodes.count()

@@ -73,6 +73,7 @@ class Embedding:
         self._cached = cached
         self._chunk_chars = chunk_chars
         self._cache: OrderedDict[bytes, Vector] = OrderedDict()
+        self._forgotten = 0  # times; what was asked for before is not kept
         self._failing = False
         # No shield: it is user code.
         self._queries = Batcher[str, "Vector"](self._ask_for_queries, shield=False)
@@ -94,6 +95,7 @@ class Embedding:
         Returns:
             For each text shape (chunks, dimensions), L2-normalised; None if the embedder failed, or was late.
         """
+        forgotten = self._forgotten
         pieces = [list(chunks(text, self._chunk_chars)) for text in texts]
         keys = [[_key(chunk, "document") for chunk in of_one] for of_one in pieces]
         found = {key: self._cache.get(key) for of_one in keys for key in of_one}
@@ -108,12 +110,13 @@ class Embedding:
                 attempt.error = TimeoutError()
             self._noticed(attempt)
         for key, vector in found.items():
-            if vector is not None:
+            if vector is not None and forgotten == self._forgotten:
                 self._keep(key, vector)
         return [_stacked([found[key] for key in of_one]) for of_one in keys]
 
     async def query(self, text: str) -> "Vector | None":
         """Return shape (dimensions,), L2-normalised; None if the embedder failed."""
+        forgotten = self._forgotten
         first = next(chunks(text, self._chunk_chars), "")
         key = _key(first, "query")
         vector = self._cache.get(key)
@@ -124,7 +127,8 @@ class Embedding:
                 self._went_wrong(exc)
                 return None
             self._came_back()
-        self._keep(key, vector)
+        if forgotten == self._forgotten:
+            self._keep(key, vector)
         return vector
 
     async def _embed(self, wanted: "Sequence[tuple[bytes, str]]", attempt: "_Attempt") -> None:
@@ -176,6 +180,7 @@ class Embedding:
 
     def forget(self) -> None:
         """Drop all results that are kept: nobody knows whose they are."""
+        self._forgotten += 1
         self._cache.clear()
 
     def _keep(self, key: bytes, vector: "Vector") -> None:
