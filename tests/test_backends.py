@@ -102,6 +102,22 @@ def test_asking_what_is_available_imports_no_driver() -> None:
     assert done.stdout.split() == []
 
 
+def test_asking_what_is_available_opens_no_socket_and_starts_no_process() -> None:
+    code = (
+        "from recollect import backends; import sys\n"
+        "heard = []\n"
+        "sys.addaudithook(lambda event, args: heard.append(event))\n"
+        "[backends.get(name).is_available() for name in backends.names()[:4]]\n"
+        "io = ('socket.', 'subprocess.', 'os.system', 'os.posix_spawn', 'os.fork', 'sqlite3.')\n"
+        "print(*{event for event in heard if event.startswith(io)})\n"
+        "print(len(heard) > 0)"
+    )
+    done = subprocess.run(
+        [sys.executable, "-W", "error", "-c", code], capture_output=True, text=True, check=True
+    )
+    assert done.stdout.splitlines() == ["", "True"]
+
+
 def test_what_is_not_installed_is_not_available_and_not_preferred(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "redis", None)
     assert not backends.get("redis").is_available()

@@ -549,6 +549,7 @@ def test_a_tool_has_the_shape_that_its_provider_wants(provider: ops.Provider) ->
         Draft202012Validator.check_schema(schema)
         assert schema["type"] == "object"
         assert schema["additionalProperties"] is False
+        assert not {"anyOf", "oneOf", "allOf", "not", "enum"} & set(schema), "some take no choices at the top"
         assert "op" not in schema["properties"]
         assert not {"$ref", "$defs", "title", "prefixItems", "const"} & set(_keywords(schema)), name
     json.dumps(tools)
