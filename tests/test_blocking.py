@@ -183,6 +183,18 @@ def test_the_program_of_the_readme_runs_without_await():
     assert '<block name="persona">Prefers short answers.</block>' in done.stdout
 
 
+def test_the_program_of_the_readme_runs_from_four_threads_at_once():
+    program, together = first_program(), "from concurrent.futures import ThreadPoolExecutor\n"
+    assert program.rstrip().endswith("\nmain()")
+    four = "with ThreadPoolExecutor(4) as pool:\n    list(pool.map(lambda _: main(), range(4)))\n"
+    code = together + program.rstrip().removesuffix("main()") + four
+    done = subprocess.run(
+        [sys.executable, "-W", "error", "-c", code], capture_output=True, text=True, check=False
+    )
+    assert (done.returncode, done.stderr) == (0, "")
+    assert done.stdout.count('<block name="persona">Prefers short answers.</block>') == 4
+
+
 @pytest.mark.parametrize("backend", ["asyncio", "trio"])
 def test_both_event_loops_serve(backend: str):
     with open_memory(backend=backend) as memory:
