@@ -1,6 +1,7 @@
 """Cancel a consolidation at every suspension: what has landed is whole, all else waits for the next call."""
 
 import asyncio
+import random
 from uuid import uuid4
 
 import anyio
@@ -108,6 +109,30 @@ async def test_a_worker_cancelled_in_the_middle_of_its_work_leaves_nothing_half_
         await check_halves(alice)
         assert (await alice.consolidate()).remaining == 0
         assert await check_halves(alice) == 3
+
+
+async def test_cut_off_at_any_time_on_servers_on_every_event_loop(
+    postgres_dsn: str, shared_schema: str, namespace: str
+) -> None:
+    rng, seen = random.Random(7), set[int]()
+    async with open_memory(
+        postgres=postgres_dsn, schema=shared_schema, namespace=namespace, embedder=HashEmbedder(),
+        extractor=FunctionExtractor(both), deadline=HANGS,
+    ) as memory:  # fmt: skip
+        took = 0.0
+        for i in range(20):
+            user = memory.user(f"user {i}")
+            await user.remember_many(THREE)
+            began = anyio.current_time()
+            with anyio.fail_after(HANGS), anyio.move_on_after(rng.uniform(0, took) if i > 1 else None):
+                await user.consolidate()
+            # The second one is as long as those to come.
+            took = anyio.current_time() - began if i < 2 else took
+            seen.add(await check_halves(user))
+            assert (await user.consolidate()).remaining == 0
+            assert await check_halves(user) == 3
+        assert memory.statistics().leased == 0
+    assert min(seen) < 3, "none was cut off"
 
 
 async def test_a_cancelled_extraction_ends_at_once_and_its_episode_waits() -> None:
