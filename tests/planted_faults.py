@@ -331,4 +331,18 @@ FAULTS = [
         "update {schema}.tenant set tx = $2, at = now() + 0 * ($3 - now()) where tenant = $1",
         BOTH,
     ),
+    Fault(
+        "rim: a caller may ask for what it may not do",
+        "user/dispatching.py",
+        "    if only is not None and name not in only:\n",
+        "    if only is None and name == '':\n",
+        "tests/test_ops.py -k may_not_ask",
+    ),
+    Fault(
+        "rim: a driver's timer keeps what was forgotten",
+        "_bridge.py",
+        "        _under_way.set(ref(self))\n",
+        "        _under_way.set(ref(self))\n        ContextVar[object]('kept').set(self)\n",
+        "tests/test_forget.py -k everything_is_forgotten_no_word",
+    ),
 ]
