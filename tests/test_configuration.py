@@ -78,3 +78,12 @@ async def test_a_filter_is_bounded() -> None:
         for where in ({f"k{i}": i for i in range(40)}, {"k": "x" * 10_000}):
             with pytest.raises(InvalidInput, match="where"):
                 await alice.recall("hello", where=where)
+
+
+@pytest.mark.asyncio_only
+@pytest.mark.parametrize("name", ["postgres", "redis"])
+async def test_what_is_no_server_is_refused_in_words(name: str) -> None:
+    given: Any = {name: 5432}
+    with pytest.raises(ConfigurationError, match=f"^{name} must be"):
+        async with open_memory(**given):
+            raise AssertionError("it was opened")

@@ -4,6 +4,9 @@ from contextlib import asynccontextmanager
 from datetime import datetime
 from functools import partial
 from time import perf_counter
+from typing import cast
+
+import asyncpg
 
 from .._bridge import Bridge, driven, front_of_archive
 from .._deadline import bounded
@@ -206,6 +209,10 @@ async def open_postgres(
     check_schema(schema)
     if not isinstance(where, str):
         require_asyncio("a pool", "a DSN")
+    given = cast("object", where)
+    if not isinstance(given, (str, asyncpg.Pool)):
+        msg = f"postgres must be a DSN or an asyncpg.Pool, not a {type(given).__name__}"
+        raise ConfigurationError(msg)
     opened = partial(_opened, where, schema=schema, migrations=migrations, deadline=deadline, clock=clock)
     async with driven(opened, front_of_archive, bridge) as archive:
         yield archive

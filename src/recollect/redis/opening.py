@@ -82,6 +82,10 @@ def _reached(server: str | Client, *, connections: int, patience: float, operati
         pool = server.connection_pool
         room = min(connections, pool.max_connections)
         return SingleServer(BorrowedPool(pool), gate(room), is_full=lambda: not pool.can_get_connection())
+    given = cast("object", server)
+    if not isinstance(given, str):
+        msg = f"redis must be a URL or a client of redis.asyncio, not a {type(given).__name__}"
+        raise ConfigurationError(msg)
     try:
         if _scheme(server) in CLUSTER:
             cluster = _cluster(server, connections=connections, operation=operation)
