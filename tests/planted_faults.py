@@ -1,4 +1,4 @@
-"""Faults that the tests of facts have to notice: where, what it says, and what it says with the fault."""
+"""Faults that tests have to notice, of facts and forgetting: where, what it says, and with the fault."""
 
 from dataclasses import dataclass
 
@@ -6,6 +6,8 @@ ALGEBRA = "tests/properties/test_timeline.py tests/properties/test_timeline_case
 REPETITION = "tests/properties/test_repetition.py"
 MACHINE = "tests/properties/test_fact_machine.py -k in_process"
 BOTH = "tests/properties/test_fact_machine.py -k both_stores"
+COLLECTING = "tests/test_gc.py -k asyncio"
+RACES = "tests/faults/test_racing_erasures.py -k asyncio"
 
 
 @dataclass(frozen=True)
@@ -330,6 +332,96 @@ FAULTS = [
         "update {schema}.tenant set tx = $2, at = $3 where tenant = $1",
         "update {schema}.tenant set tx = $2, at = now() + 0 * ($3 - now()) where tenant = $1",
         BOTH,
+    ),
+    Fault(
+        "gc: a dry run evicts users",
+        "_garbage.py",
+        "if tenants.is_over(tenant) if dry_run else tenants.expire(tenant):",
+        "if tenants.expire(tenant):",
+        COLLECTING,
+    ),
+    Fault(
+        "gc: a dry run removes vectors",
+        "postgres/garbage.py",
+        "            if dry_run:\n",
+        "            if False:\n",
+        COLLECTING,
+    ),
+    Fault(
+        "gc: of the users only the first page is swept",
+        "_garbage.py",
+        "    while page := await",
+        "    if page := await",
+        COLLECTING,
+    ),
+    Fault(
+        "gc: a part without garbage is the last one",
+        "postgres/garbage.py",
+        "            if not stray[0]:\n                continue\n",
+        "            if not stray[0]:\n                break\n",
+        COLLECTING,
+    ),
+    Fault(
+        "gc: what was found is removed without another look",
+        "postgres/sql/garbage.sql",
+        "    and not exists (\n"
+        "        select from {schema}.fact_text t where t.tenant = $1 and t.digest = v.digest\n"
+        "        and t.embedding_state = 'ready'\n"
+        "    )\n",
+        "",
+        COLLECTING,
+    ),
+    Fault(
+        "gc: what is dropped between two parts comes back",
+        "inprocess/_fact_tables.py",
+        "            if self._edits != edits:\n                return\n",
+        "",
+        "tests/test_gc.py -k dropped_between",
+    ),
+    Fault(
+        "gc: sessions in use are over",
+        "inprocess/working.py",
+        "over = {name for name, scope in local.scopes.items() if self._is_over(name, scope, now)}",
+        "over = {name for name, scope in local.scopes.items() if name != (None, None)}",
+        COLLECTING,
+    ),
+    Fault(
+        "races: of everything the vectors go first",
+        "postgres/erasing.py",
+        """                row = await conn.fetchrow(self._sql["forget_everything"], tenant.key, secret)
+                assert row is not None  # noqa: S101  # it selects from nothing
+                await conn.execute(self._sql["drop_all_vectors"], tenant.key)
+""",
+        """                await conn.execute(self._sql["drop_all_vectors"], tenant.key)
+                row = await conn.fetchrow(self._sql["forget_everything"], tenant.key, secret)
+                assert row is not None
+""",
+        RACES,
+    ),
+    Fault(
+        "races: of facts the vectors go first",
+        "postgres/fact_rebuilding.py",
+        """    unused = await conn.fetch(sql["drop_texts"], tenant, *columns(texts, 3))
+    await conn.execute(sql["drop_vectors"], tenant, [each["digest"] for each in unused])
+""",
+        """    await conn.execute(sql["drop_vectors"], tenant, [each[2] for each in texts])
+    await conn.execute(sql["drop_texts"], tenant, *columns(texts, 3))
+""",
+        RACES,
+    ),
+    Fault(
+        "races: what an erasure has left goes when it likes",
+        "postgres/sql/episodes.sql",
+        "    where (select count(*) from stray) >= 0\n",
+        "",
+        RACES,
+    ),
+    Fault(
+        "races: the process keeps what comes back late",
+        "_embedding.py",
+        "            if vector is not None and forgotten == self._forgotten:\n",
+        "            if vector is not None:\n",
+        "tests/test_forget.py -k while_it_is_embedded",
     ),
     Fault(
         "rim: a caller may ask for what it may not do",
