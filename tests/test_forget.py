@@ -513,3 +513,28 @@ async def test_what_is_forgotten_while_it_is_embedded_gets_no_vector(
         assert "alice drinks tea" in embedder.calls
         found = await alice.recall("I drink tea", mode="semantic")
         assert len(found) == await alice.episodes.count()
+
+
+async def test_what_was_restored_gets_no_vector_of_what_was_there_before(connect: Connect) -> None:
+    embedder, embedded = Held(), list[int]()
+    async with connect(embedder=embedder) as memory:
+        alice, bob = memory.user("alice"), memory.user("bob")
+        embedder.fails = True
+        before, after = await alice.remember("I drink tea"), await bob.remember("I was born in Porto")
+        embedder.fails = False
+        assert before.seq == after.seq
+        embedder.may_go_on = anyio.Event()
+
+        async def embed() -> None:
+            embedded.append(await alice.episodes.embed_pending())
+
+        with anyio.fail_after(HANGS):
+            async with anyio.create_task_group() as tasks:
+                tasks.start_soon(embed)
+                await embedder.asked.wait()
+                await alice.forget(everything=True)
+                await alice.restore(await bob.export())
+                embedder.may_go_on.set()
+        assert embedded == [0]
+        assert await alice.recall("I drink tea", mode="semantic") == ()
+        assert await alice.episodes.embed_pending() == 1

@@ -104,7 +104,7 @@ class Episodes:
                 after = waiting[-1].seq
                 found = await embedding.documents([text_of(each.input, each.output) for each in waiting])
                 ready = {
-                    episode.seq: vectors
+                    episode.id: vectors
                     for episode, vectors in zip(waiting, found, strict=True)
                     if vectors is not None
                 }

@@ -73,7 +73,7 @@ async def test_vectors_are_stored_bit_for_bit_however_they_are_sent(
 ) -> None:
     tenant = fresh_tenant()
     stored, later = await store(archive, tenant, episode("now", vectors=vectors), episode("later"))
-    assert await archive.episodes.set_vectors(tenant, {later.seq: vectors}) == 1
+    assert await archive.episodes.set_vectors(tenant, {later.id: vectors}) == 1
     for seq in (stored.seq, later.seq):
         assert np.array_equal(await bits_of(archive, shared_schema, tenant, seq), vectors.view(np.uint32))
 

@@ -160,14 +160,14 @@ class InProcessEpisodes(EpisodeStore):
         table = self._tables.get(tenant)
         return 0 if table is None else sum(1 for _ in table.unconsolidated())
 
-    async def set_vectors(self, tenant: Tenant, vectors: "Mapping[int, Vectors]") -> int:
+    async def set_vectors(self, tenant: Tenant, vectors: "Mapping[str, Vectors]") -> int:
         await checkpoint()
         table = self._tables.get(tenant)
         if table is None:
             return 0
         changed = 0
-        for seq, matrix in vectors.items():
-            index = table.by_seq.get(seq)
+        for id, matrix in vectors.items():
+            index = table.by_id.get(id)
             if index is not None and table.set_vectors(index, matrix):
                 changed += 1
         return changed

@@ -196,10 +196,10 @@ class PostgresEpisodes(EpisodeStore):
         row = await self._postgres.fetchrow(self._sql["count_unconsolidated"], tenant.key)
         return 0 if row is None else row[0]
 
-    async def set_vectors(self, tenant: Tenant, vectors: "Mapping[int, Vectors]") -> int:
+    async def set_vectors(self, tenant: Tenant, vectors: "Mapping[str, Vectors]") -> int:
         if not vectors:
             return 0
-        places = [(seq, chunk) for seq, matrix in vectors.items() for chunk in range(len(matrix))]
+        places = [(id, chunk) for id, matrix in vectors.items() for chunk in range(len(matrix))]
         given = self._given(np.concatenate(list(vectors.values())))
         row = await self._postgres.fetchrow(
             self._sql["set_vectors"], tenant.key, *_columns(places, 2), given, *self.embedder

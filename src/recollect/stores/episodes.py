@@ -213,6 +213,9 @@ class EpisodeStore(Protocol):
         """Return how many these are."""
         ...
 
-    async def set_vectors(self, tenant: Tenant, vectors: "Mapping[int, Vectors]") -> int:
-        """Make episodes ready, by `seq`; return how many were not ready before. Idempotent."""
+    async def set_vectors(self, tenant: Tenant, vectors: "Mapping[str, Vectors]") -> int:
+        """Make episodes ready, by id; return how many were not ready before. Idempotent.
+
+        By id: that of an episode that was erased never comes back, while its `seq` may be of one restored.
+        """
         ...

@@ -112,7 +112,7 @@ def _calls(archive: Archive, tenant: Tenant, known: Episode) -> dict[str, Callab
         "count": lambda: episodes.count(tenant),
         "candidates": lambda: episodes.candidates(tenant, Query(("a",), unit[0], Filters())),
         "unembedded": lambda: episodes.unembedded(tenant, limit=1),
-        "set_vectors": lambda: episodes.set_vectors(tenant, {known.seq: unit}),
+        "set_vectors": lambda: episodes.set_vectors(tenant, {known.id: unit}),
         "users": lambda: directory.users(tenant.namespace, after=None, limit=1),
         "has_named_users": lambda: directory.has_named_users(tenant.namespace),
     }

@@ -45,7 +45,7 @@ async def embedding_again_drops_every_vector_and_leaves_everything_pending(archi
         seen = await archive.episodes.candidates(tenant, Query((), identity[0], Filters()))
         assert seen.cosine is not None
         assert np.isnan(seen.cosine).all()
-        await archive.episodes.set_vectors(tenant, {waiting[0].seq: identity[:1]})
+        await archive.episodes.set_vectors(tenant, {waiting[0].id: identity[:1]})
         seen = await archive.episodes.candidates(tenant, Query((), identity[0], Filters()))
         assert seen.cosine is not None
         assert np.allclose(seen.cosine, [1, np.nan], equal_nan=True)

@@ -137,9 +137,9 @@ async def vectors_that_come_later_make_an_episode_ready_once(archive: Archive) -
     late, ready = await store(
         archive, tenant, episode("late", embedding_state="pending"), episode("ready", vectors=identity[1:2])
     )
-    given = {late.seq: identity[2:4], ready.seq: identity[5:6], 10**12: identity[6:7]}
+    given = {late.id: identity[2:4], ready.id: identity[5:6], "nobody's": identity[6:7]}
     assert await archive.episodes.set_vectors(tenant, given) == 1
-    assert await archive.episodes.set_vectors(tenant, {late.seq: identity[7:8]}) == 0
+    assert await archive.episodes.set_vectors(tenant, {late.id: identity[7:8]}) == 0
     found = await archive.episodes.get(tenant, late.id)
     assert found == late.model_copy(update={"embedding_state": "ready"})
     assert not await archive.episodes.unembedded(tenant, limit=10)

@@ -69,7 +69,7 @@ async def vectors_are_set_and_compared_within_a_tenant(archive: Archive) -> None
     mine, theirs, identity = fresh_tenant(), fresh_tenant(), np.eye(4, dtype=np.float32)
     (waiting,) = await store(archive, theirs, episode(embedding_state="pending"))
     (own,) = await store(archive, mine, episode(vectors=identity[:1]))
-    assert await archive.episodes.set_vectors(mine, {waiting.seq: identity[1:2]}) == 0
+    assert await archive.episodes.set_vectors(mine, {waiting.id: identity[1:2]}) == 0
     assert [each.id for each in await archive.episodes.unembedded(theirs, limit=5)] == [waiting.id]
     assert not await archive.episodes.unembedded(mine, limit=5)
     seen = await archive.episodes.candidates(mine, Query((), identity[1], Filters()))

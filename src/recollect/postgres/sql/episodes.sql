@@ -192,19 +192,19 @@ select (
 -- What was left of an erasure goes first, as in `commit` of facts.sql.
 with ready as (
     update {schema}.episode e set embedding_state = 'ready'
-    where tenant = $1 and seq = any($2::bigint[]) and embedding_state <> 'ready'
+    where tenant = $1 and id = any($2::text[]) and embedding_state <> 'ready'
     and ($5::text is null or exists (
         select from {schema}.embedder where model = $5 and dimensions = $6::int
     ))
-    returning seq
+    returning seq, id
 ), stray as (
     delete from {schema}.episode_vector v using ready where v.tenant = $1 and v.seq = ready.seq
     returning 1
 ), embedded as (
     insert into {schema}.episode_vector (tenant, seq, chunk, embedding)
     select $1, seq, chunk, embedding::{vector}.vector
-    from unnest($2::bigint[], $3::int[], $4::{given_vector}[]) as given (seq, chunk, embedding)
-    join ready using (seq)
+    from unnest($2::text[], $3::int[], $4::{given_vector}[]) as given (id, chunk, embedding)
+    join ready using (id)
     where (select count(*) from stray) >= 0
 )
 select count(*) from ready
