@@ -53,10 +53,7 @@ class Proxy:
         for task in self._tasks:
             task.cancel()
         await asyncio.gather(*self._tasks, return_exceptions=True)
-        for _ in range(
-            10
-        ):  # what was aborted is closed by the event loop, and so is what came at the last moment
-            await asyncio.sleep(0)
+        await _turns()  # what was aborted is closed by the event loop, and so is what came at the last moment
 
     async def handle(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         if self._closed:
@@ -116,6 +113,17 @@ async def _opened(dsn: str) -> AsyncIterator[Proxy]:
     try:
         yield proxy
     finally:
+        # A server that is closed in the middle of accepting a connection leaves that open: first nobody is
+        # accepted any more.
+        for listener in server.sockets:
+            asyncio.get_running_loop().remove_reader(listener.fileno())
+        await _turns()
         server.close()
         await proxy.close()
         await server.wait_closed()
+
+
+async def _turns() -> None:
+    """Let the event loop do what it has begun."""
+    for _ in range(10):
+        await asyncio.sleep(0)
