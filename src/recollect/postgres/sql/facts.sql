@@ -513,13 +513,21 @@ delete from {schema}.fact_vector where tenant = $1 and digest = any($2::bytea[])
 -- name: empty_headers
 -- Of transactions of which nothing is left: what tells of it. Whoever undid others was never there.
 with emptied as (
-    update {schema}.fact_transaction h set session_id = null, actor = null, reason = null, digest = ''
+    select h.tx from {schema}.fact_transaction h
     where h.tenant = $1 and h.tx = any($2::bigint[])
     and not exists (select from {schema}.assertion a where a.tenant = $1 and a.tx = h.tx)
-    returning h.tx
 )
-update {schema}.fact_transaction h set undone_by = null
-where h.tenant = $1 and h.undone_by in (select tx from emptied) and h.tx not in (select tx from emptied)
+update {schema}.fact_transaction h set
+    session_id = case when is_empty then null else session_id end,
+    actor = case when is_empty then null else actor end,
+    reason = case when is_empty then null else reason end,
+    digest = case when is_empty then '' else digest end,
+    undone_by = case when undone_by in (select tx from emptied) then null else undone_by end
+from (
+    select tx as of_tx, tx in (select tx from emptied) as is_empty from {schema}.fact_transaction
+    where tenant = $1 and (tx in (select tx from emptied) or undone_by in (select tx from emptied))
+) as touched
+where h.tenant = $1 and h.tx = of_tx
 
 -- name: everything
 -- For `verify`: what has no counterpart on the other side is there as well.
