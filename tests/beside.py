@@ -23,6 +23,12 @@ async def _connected(dsn: str) -> AsyncIterator[asyncpg.Connection]:
         await connection.close()
 
 
+async def execute(dsn: str, sql: str, *values: object) -> str:
+    """Run a statement, or several without values; return what it says of what it did."""
+    async with connected(dsn) as connection:
+        return await connection.execute(sql, *values)
+
+
 @asynccontextmanager
 async def in_transaction(dsn: str) -> AsyncIterator[asyncpg.Connection]:
     """Own a connection with a transaction, which is committed."""

@@ -17,7 +17,7 @@ from blockbuster import blockbuster_ctx
 from hypothesis import HealthCheck, settings
 
 from recollect import Archive, Limits, Memory, UserMemory, open_memory
-from recollect._bridge import driven, front_of, over_bridge
+from recollect._bridge import driven, front_of
 from recollect._fallback import open_fallback
 from recollect.inprocess import InProcessArchive, InProcessWorking
 from recollect.postgres import PostgresArchive, open_postgres
@@ -27,6 +27,7 @@ from recollect.redis import open_redis
 from recollect.stores import WorkingStore
 from recollect.testing import Clock, HashEmbedder
 
+from .beside import connected, execute
 from .redis_servers import RedisCluster, RedisServer, given_url
 
 LOOPS: dict[str, tuple[str, dict[str, Any]]] = {
@@ -142,13 +143,11 @@ def postgres_dsn(request: pytest.FixtureRequest) -> str:
     return server.dsn
 
 
-@over_bridge
-async def _execute(dsn: str, sql: str) -> None:
-    connection = await asyncpg.connect(dsn)
-    try:
-        await connection.execute(sql)
-    finally:
-        await connection.close()
+@pytest.fixture
+async def watch(anyio_backend: object, postgres_dsn: str) -> AsyncIterator[asyncpg.Connection]:
+    """A connection beside those under test."""
+    async with connected(postgres_dsn) as connection:
+        yield connection
 
 
 @pytest.fixture(scope="session")
@@ -161,7 +160,7 @@ def shared_schema(postgres_dsn: str) -> Iterator[str]:
 
     anyio.run(make)
     yield name
-    anyio.run(_execute, postgres_dsn, f"drop schema {name} cascade")
+    anyio.run(execute, postgres_dsn, f"drop schema {name} cascade")
 
 
 @pytest.fixture
@@ -169,7 +168,7 @@ async def schema(anyio_backend: object, postgres_dsn: str) -> AsyncIterator[str]
     """A name for a schema that does not exist; what is made of it is dropped afterwards."""
     name = f"test_{uuid4().hex[:16]}"
     yield name
-    await _execute(postgres_dsn, f"drop schema if exists {name} cascade")
+    await execute(postgres_dsn, f"drop schema if exists {name} cascade")
 
 
 @pytest.fixture(scope="session")
@@ -244,7 +243,7 @@ def backend(request: pytest.FixtureRequest) -> Backend:
             async with open_postgres(dsn, schema=name, migrations="auto", clock=clock) as opened:
                 yield opened
         finally:
-            await _execute(dsn, f"drop schema if exists {name} cascade")
+            await execute(dsn, f"drop schema if exists {name} cascade")
 
     return Backend("postgres", {"postgres": dsn, "schema": shared}, archive, unused)
 

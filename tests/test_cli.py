@@ -12,7 +12,6 @@ from typing import Any
 from uuid import uuid4
 
 import anyio
-import asyncpg
 import pytest
 from typer.testing import CliRunner, Result
 
@@ -22,6 +21,8 @@ from recollect.cli.demo import load_demo
 from recollect.cli.demo.story import STORY
 from recollect.cli.excerpts import excerpt
 from recollect.cli.running import stored_at
+
+from .beside import execute
 
 pytestmark = pytest.mark.usefixtures("postgres_dsn")
 
@@ -458,14 +459,6 @@ def fresh_schema(postgres_dsn: str) -> Iterator[str]:
     name = f"test_{uuid4().hex[:16]}"
     yield name
     anyio.run(execute, postgres_dsn, f"drop schema if exists {name} cascade")
-
-
-async def execute(dsn: str, sql: str) -> None:
-    connection = await asyncpg.connect(dsn)
-    try:
-        await connection.execute(sql)
-    finally:
-        await connection.close()
 
 
 def db(dsn: str, *args: str, exit_code: int = 0) -> str:

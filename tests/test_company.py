@@ -3,7 +3,6 @@
 import json
 import tempfile
 import traceback
-from collections.abc import AsyncIterator
 
 import anyio
 import asyncpg
@@ -12,17 +11,13 @@ import pytest
 from recollect import ConfigurationError, EpisodeDraft, Memory, OutcomeUnknown, open_memory
 from recollect.testing import HashEmbedder
 
-from .beside import connected, in_transaction
-
-
-@pytest.fixture
-async def conn(postgres_dsn: str, anyio_backend: object) -> AsyncIterator[asyncpg.Connection]:
-    async with connected(postgres_dsn) as connection:
-        yield connection
+from .beside import in_transaction
 
 
 @pytest.mark.asyncio_only
-async def test_a_json_codec_of_the_callers_pool_changes_nothing(postgres_dsn: str, schema: str, conn) -> None:
+async def test_a_json_codec_of_the_callers_pool_changes_nothing(
+    postgres_dsn: str, schema: str, watch
+) -> None:
     async def codecs(connection: asyncpg.Connection) -> None:
         for kind in ("json", "jsonb"):
             await connection.set_type_codec(kind, schema="pg_catalog", encoder=json.dumps, decoder=json.loads)
@@ -36,7 +31,7 @@ async def test_a_json_codec_of_the_callers_pool_changes_nothing(postgres_dsn: st
         await alice.remember("hello", metadata=metadata, transcript=transcript, id="e")
         (hit,) = await alice.recall("hello", where={"a.b": 1})
         assert (hit.episode.metadata, hit.episode.transcript) == (metadata, transcript)
-    kind = await conn.fetchval(f'select json_typeof(metadata) from "{schema}".episode')
+    kind = await watch.fetchval(f'select json_typeof(metadata) from "{schema}".episode')
     assert kind == "object"
 
 
@@ -136,10 +131,10 @@ async def test_one_embedded_server_is_opened_from_several_tasks(postgres_dsn: st
 
 
 async def test_what_the_server_says_of_a_row_is_not_passed_on(
-    postgres_dsn: str, schema: str, conn: asyncpg.Connection
+    postgres_dsn: str, schema: str, watch: asyncpg.Connection
 ) -> None:
     async with open_memory(postgres=postgres_dsn, schema=schema, migrate="auto") as memory:
-        await conn.execute(f'alter table "{schema}".episode add constraint odd check (input <> $$canary$$)')
+        await watch.execute(f'alter table "{schema}".episode add constraint odd check (input <> $$canary$$)')
         with pytest.raises(ConfigurationError, match="23514") as caught:
             await memory.user("alice").remember("CANARY".lower())  # a traceback quotes this line
         assert "canary" not in "".join(traceback.format_exception(caught.value, chain=True))

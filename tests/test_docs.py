@@ -15,7 +15,6 @@ from uuid import uuid4
 from xml.etree.ElementTree import parse
 
 import anyio
-import asyncpg
 import pytest
 
 import recollect
@@ -26,6 +25,7 @@ from recollect.facts import Facts
 from recollect.testing import Clock
 from recollect.types import Fact
 
+from .beside import execute
 from .pages import DOCS, ROOT, Outputs, Snippet, evening, pages, run, run_script, snippets, told
 
 PAGES = pages()
@@ -101,15 +101,7 @@ def servers(request: pytest.FixtureRequest) -> Iterator[Callable[[str], str]]:
 
     yield put
     for dsn, schema in schemas.items():
-        anyio.run(drop, dsn, schema)
-
-
-async def drop(dsn: str, schema: str) -> None:
-    connection = await asyncpg.connect(dsn)
-    try:
-        await connection.execute(f"drop schema if exists {schema} cascade")
-    finally:
-        await connection.close()
+        anyio.run(execute, dsn, f"drop schema if exists {schema} cascade")
 
 
 @pytest.mark.parametrize("program", programs(servers=False))

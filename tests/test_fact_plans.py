@@ -2,7 +2,7 @@
 
 import json
 from collections import deque
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
+from collections.abc import Awaitable, Callable, Iterator
 from itertools import count
 from typing import Any
 from uuid import uuid4
@@ -32,7 +32,7 @@ from recollect.testing._fact_material import (
 from recollect.testing._material import episode, store
 from recollect.types import Tenant
 
-from .beside import connected
+from .beside import connected, execute
 
 COPIES = 400
 SHARED = {"predicate", "embedder"}
@@ -86,7 +86,7 @@ def filled_schema(postgres_dsn: str) -> Iterator[str]:
     name = f"test_{uuid4().hex[:16]}"
     anyio.run(_fill, postgres_dsn, name)
     yield name
-    anyio.run(_drop, postgres_dsn, name)
+    anyio.run(execute, postgres_dsn, f"drop schema {name} cascade")
 
 
 async def _fill(dsn: str, schema: str) -> None:
@@ -105,9 +105,8 @@ async def _fill(dsn: str, schema: str) -> None:
         (entry,) = await say(archive, tenant, since("Bern", 2020, staged=True), session_id="s")
         await say(archive, tenant, correct(entry.assertion.id, "Basel"))
         await archive.facts.erase(tenant, ["e0", *(f"never {i}" for i in range(20))])
-    connection = await asyncpg.connect(dsn)
-    await _copy(connection, schema)
-    await connection.close()
+    async with connected(dsn) as connection:
+        await _copy(connection, schema)
 
 
 async def _copy(connection: asyncpg.Connection, schema: str) -> None:
@@ -127,18 +126,6 @@ async def _copy(connection: asyncpg.Connection, schema: str) -> None:
             f" from {schema}.{table}, generate_series(1, {COPIES}) as i"
         )
         await connection.execute(f"analyze {schema}.{table}")
-
-
-async def _drop(dsn: str, schema: str) -> None:
-    connection = await asyncpg.connect(dsn)
-    await connection.execute(f"drop schema {schema} cascade")
-    await connection.close()
-
-
-@pytest.fixture
-async def watch(anyio_backend: object, postgres_dsn: str) -> AsyncIterator[asyncpg.Connection]:
-    async with connected(postgres_dsn) as connection:
-        yield connection
 
 
 @pytest.mark.asyncio_only

@@ -6,10 +6,8 @@ from functools import partial
 from typing import Any
 
 import anyio
-import asyncpg
 import numpy as np
 import pytest
-from anyio import to_thread
 
 from recollect import (
     EpisodeDraft,
@@ -31,6 +29,7 @@ from recollect.stores.changes import FactText
 from recollect.testing import Clock, HashEmbedder
 from recollect.types import Garbage
 
+from .beside import execute
 from .conftest import Connect
 from .faults.interruption import HANGS, cancelled_by_a_scope
 
@@ -247,19 +246,11 @@ select $1, sha256(int4send(n)), '[1,2]' from generate_series(0, $2) n
 
 async def put_litter(dsn: str, schema: str) -> None:
     await migrate_schema(dsn, schema=schema)
-    tenants, episodes, facts = PUT
+    tenants, episodes, facts = (each.replace("{schema}", schema) for each in PUT)
     for tenant, count in LITTER.items():
-        await execute(dsn, schema, tenants, tenant.key, tenant.namespace, tenant.user_id)
-        await execute(dsn, schema, episodes, tenant.key, count)
-        await execute(dsn, schema, facts, tenant.key, count)
-
-
-async def execute(dsn: str, schema: str, sql: str, *values: Any) -> str:
-    connection = await asyncpg.connect(dsn)
-    try:
-        return await connection.execute(sql.replace("{schema}", schema), *values)
-    finally:
-        await connection.close()
+        await execute(dsn, tenants, tenant.key, tenant.namespace, tenant.user_id)
+        await execute(dsn, episodes, tenant.key, count)
+        await execute(dsn, facts, tenant.key, count)
 
 
 @pytest.fixture
@@ -268,8 +259,7 @@ async def littered(
 ) -> AsyncIterator[Memory]:
     """A memory with vectors of what is not there, of users who hold something and of one who does not."""
     monkeypatch.setattr(garbage, "AT_ONCE", 10)
-    # In a loop of its own: the driver does not run on every one.
-    await to_thread.run_sync(anyio.run, put_litter, postgres_dsn, schema)
+    await put_litter(postgres_dsn, schema)
     async with open_memory(
         postgres=postgres_dsn, schema=schema, embedder=HashEmbedder(dimensions=2)
     ) as memory:
@@ -340,7 +330,7 @@ async def test_what_is_embedded_only_now_finds_its_place_free(
     dave, tenant = littered.user("dave", namespace="other"), Tenant("other", "dave")
     late = await dave.remember("embedded later", embed="later")
     sql = "insert into {schema}.episode_vector (tenant, seq, chunk, embedding) values ($1, $2, 0, '[1,2]')"
-    await to_thread.run_sync(anyio.run, execute, postgres_dsn, schema, sql, tenant.key, late.seq)
+    await execute(postgres_dsn, sql.replace("{schema}", schema), tenant.key, late.seq)
     assert (await littered.gc(dry_run=False)).episode_vectors == ALL_OF_IT["episode_vectors"] + 1
     assert await dave.episodes.embed_pending() == 1
     assert await littered.gc() == NOTHING
@@ -359,7 +349,7 @@ async def test_a_vector_that_has_come_since_somebody_looked_stays(
             f"(select array_agg({key} order by {keys[0]}) from {{schema}}.{table} where tenant = $1)::",
         )
     tenant = Tenant("default", "alice")
-    await to_thread.run_sync(anyio.run, execute, postgres_dsn, schema, drop, tenant.key)
+    await execute(postgres_dsn, drop.replace("{schema}", schema), tenant.key)
     assert await exported(littered) == before
     left = {**ALL_OF_IT, kind: ALL_OF_IT[kind] - LITTER[tenant] - (kind == "fact_vectors")}
     assert await littered.gc() == NOTHING.model_copy(update=left)

@@ -26,13 +26,14 @@ from typing import Any
 from uuid import uuid4
 
 import anyio
-import asyncpg
 import pytest
 import typer
 from anyio import to_thread
 
 from recollect.cli.app import app
 from recollect.testing import Clock
+
+from .beside import execute
 
 DOCS = Path(__file__).parents[1] / "docs"
 SNIPPET = re.compile(r"^(?:<!-- ([^\n]+?) -->\n)?^```(\w*)\n(.*?)^```$", re.DOTALL | re.MULTILINE)
@@ -220,15 +221,7 @@ def given(postgres_dsn: str, redis_url: str) -> Iterator[dict[str, Any]]:
         "namespace": lambda: f"how-to-{uuid4()}",
         "deadline": lambda: 60.0,
     }
-    anyio.run(drop, postgres_dsn, schema)
-
-
-async def drop(dsn: str, schema: str) -> None:
-    connection = await asyncpg.connect(dsn)
-    try:
-        await connection.execute(f"drop schema if exists {schema} cascade")
-    finally:
-        await connection.close()
+    anyio.run(execute, postgres_dsn, f"drop schema if exists {schema} cascade")
 
 
 @pytest.mark.parametrize("page", ANYWHERE, ids=name_of)

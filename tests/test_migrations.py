@@ -1,22 +1,13 @@
 """The schema is made once, by whoever comes first, and never read by a version that does not know it."""
 
 import anyio
-import asyncpg
 import pytest
 
 from recollect import ConfigurationError, SchemaError, open_memory
-from recollect._bridge import over_bridge
 from recollect.postgres import Postgres, open_pool
 from recollect.postgres.upkeep import migrate_schema, schema_sql, schema_status
 
-
-@over_bridge
-async def _execute(dsn: str, sql: str) -> None:
-    connection = await asyncpg.connect(dsn)
-    try:
-        await connection.execute(sql)
-    finally:
-        await connection.close()
+from .beside import execute
 
 
 async def _works(dsn: str, schema: str) -> None:
@@ -67,7 +58,7 @@ async def test_schemas_of_one_database_have_nothing_in_common(
 
 async def test_newer_schema_is_refused(postgres_dsn: str, schema: str) -> None:
     await migrate_schema(postgres_dsn, schema=schema)
-    await _execute(postgres_dsn, f"insert into {schema}.migration values (9999, '9999_future', 'x')")
+    await execute(postgres_dsn, f"insert into {schema}.migration values (9999, '9999_future', 'x')")
     for migrate in ("auto", "never"):
         with pytest.raises(SchemaError, match="newer"):
             async with open_memory(postgres=postgres_dsn, schema=schema, migrate=migrate):
@@ -76,7 +67,7 @@ async def test_newer_schema_is_refused(postgres_dsn: str, schema: str) -> None:
 
 async def test_migration_with_other_content_is_refused(postgres_dsn: str, schema: str) -> None:
     await migrate_schema(postgres_dsn, schema=schema)
-    await _execute(postgres_dsn, f"update {schema}.migration set checksum = 'x'")
+    await execute(postgres_dsn, f"update {schema}.migration set checksum = 'x'")
     with pytest.raises(SchemaError, match="other content"):
         async with open_memory(postgres=postgres_dsn, schema=schema, migrate="auto"):
             raise AssertionError("it was opened")
@@ -84,18 +75,18 @@ async def test_migration_with_other_content_is_refused(postgres_dsn: str, schema
 
 async def test_failing_migration_leaves_nothing(postgres_dsn: str, schema: str) -> None:
     # Somebody else's table is in the way of ours.
-    await _execute(postgres_dsn, f"create schema {schema}; create table {schema}.episode_vector (x int)")
+    await execute(postgres_dsn, f"create schema {schema}; create table {schema}.episode_vector (x int)")
     with pytest.raises(ConfigurationError, match="42P07") as caught:
         await migrate_schema(postgres_dsn, schema=schema)
     assert "exists" in str(caught.value.__cause__)
     assert (await schema_status(postgres_dsn, schema=schema)).applied == ()
-    await _execute(postgres_dsn, f"drop table {schema}.episode_vector")
+    await execute(postgres_dsn, f"drop table {schema}.episode_vector")
     await migrate_schema(postgres_dsn, schema=schema)
     await _works(postgres_dsn, schema)
 
 
 async def test_sql_for_administrators_makes_what_migrating_makes(postgres_dsn: str, schema: str) -> None:
-    await _execute(postgres_dsn, schema_sql(schema))
+    await execute(postgres_dsn, schema_sql(schema))
     assert (await schema_status(postgres_dsn, schema=schema)).pending == ()
     await _works(postgres_dsn, schema)
 
@@ -103,7 +94,7 @@ async def test_sql_for_administrators_makes_what_migrating_makes(postgres_dsn: s
 async def test_dropped_table_is_reported_as_the_schemas_fault(postgres_dsn: str, schema: str) -> None:
     await migrate_schema(postgres_dsn, schema=schema)
     async with open_memory(postgres=postgres_dsn, schema=schema) as memory:
-        await _execute(postgres_dsn, f"drop table {schema}.episode cascade")
+        await execute(postgres_dsn, f"drop table {schema}.episode cascade")
         with pytest.raises(SchemaError, match="db migrate"):
             await memory.user("alice").episodes.count()
 
@@ -131,7 +122,7 @@ async def test_longest_name_works(postgres_dsn: str, schema: str) -> None:
         await migrate_schema(postgres_dsn, schema=name)
         await _works(postgres_dsn, name)
     finally:
-        await _execute(postgres_dsn, f"drop schema if exists {name} cascade")
+        await execute(postgres_dsn, f"drop schema if exists {name} cascade")
 
 
 async def test_keyword_as_a_name_works(postgres_dsn: str) -> None:
@@ -139,4 +130,4 @@ async def test_keyword_as_a_name_works(postgres_dsn: str) -> None:
         await migrate_schema(postgres_dsn, schema="select")
         await _works(postgres_dsn, "select")
     finally:
-        await _execute(postgres_dsn, 'drop schema if exists "select" cascade')
+        await execute(postgres_dsn, 'drop schema if exists "select" cascade')

@@ -8,6 +8,8 @@ from hypothesis import strategies as st
 
 from recollect import InvalidInput, day, open_memory
 
+# The first use of a time zone reads a file, and nothing may do that in an event loop.
+PARIS = day(2024, 3, 31, tz="Europe/Paris")
 ZONES = ["UTC", "Europe/Paris", "America/New_York", "Asia/Kolkata", "America/Sao_Paulo", "Pacific/Apia"]
 
 
@@ -79,7 +81,7 @@ def test_what_is_no_day_is_refused(args, tz, field: str) -> None:
 
 
 async def test_day_is_an_interval_of_facts() -> None:
-    start, end = day(2024, 3, 31, tz="Europe/Paris")
+    start, end = PARIS
     async with open_memory() as memory:
         facts = memory.user("alice").facts
         await facts.add("shop", "closed", True, valid_from=start, valid_to=end)

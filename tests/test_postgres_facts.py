@@ -1,6 +1,5 @@
 """What is particular to facts in PostgreSQL: plans, locks, connections that die, rules that change."""
 
-from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack
 from dataclasses import replace
 from typing import Any
@@ -37,17 +36,11 @@ from recollect.testing._fact_material import (
 from recollect.testing._material import episode, fresh_tenant, store
 from recollect.types import Tenant
 
-from .beside import connected, in_transaction
+from .beside import in_transaction
 from .faults.interruption import HANGS, one_waits_for_a_lock
 from .faults.proxy import open_proxy
 
 RACES = 50
-
-
-@pytest.fixture
-async def watch(anyio_backend: object, postgres_dsn: str) -> AsyncIterator[asyncpg.Connection]:
-    async with connected(postgres_dsn) as connection:
-        yield connection
 
 
 @pytest.fixture

@@ -2,10 +2,9 @@ from collections.abc import AsyncIterator, Callable
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from uuid import uuid4
 
-import asyncpg
 import pytest
 
-from ..beside import connected, in_transaction
+from ..beside import in_transaction
 
 
 def with_option(dsn: str, option: str) -> str:
@@ -27,13 +26,6 @@ def namespace() -> str:
 @pytest.fixture
 def named_dsn(postgres_dsn: str, application: str) -> str:
     return with_option(postgres_dsn, f"application_name={application}")
-
-
-@pytest.fixture
-async def watch(anyio_backend: object, postgres_dsn: str) -> AsyncIterator[asyncpg.Connection]:
-    """A connection beside those under test."""
-    async with connected(postgres_dsn) as connection:
-        yield connection
 
 
 Locked = Callable[[], AbstractAsyncContextManager[None]]
