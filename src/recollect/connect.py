@@ -125,8 +125,8 @@ async def open_memory(
             language=language, deadline=deadline, clock=clock or utc_now, count_tokens=count_tokens,
             on_evict=on_evict,
         )  # fmt: skip
-        policy = (on_embedding_mismatch == "reembed", on_predicate_mismatch == "replace")
-        await _adopt(archive, embedder, declared, policy, deadline=deadline)
+        await _adopt_embedder(archive, embedder, deadline, reembed=on_embedding_mismatch == "reembed")
+        await _adopt_predicates(archive, declared, deadline, replace=on_predicate_mismatch == "replace")
         with closing(memory):
             yield memory
 
@@ -221,19 +221,20 @@ class _Conflicts:
             await answer
 
 
-async def _adopt(
-    archive: "Archive",
-    embedder: "Embedder | None",
-    declared: "Predicates",
-    policy: tuple[bool, bool],
-    *,
-    deadline: float | None,
+# To drop all vectors, or to fold all facts of a predicate again, may take long.
+
+
+async def _adopt_embedder(
+    archive: "Archive", embedder: "Embedder | None", deadline: float | None, *, reembed: bool
 ) -> None:
-    # To drop all vectors, or to fold all facts of a predicate again, may take long.
-    reembed, replace = policy
     if embedder is not None:
         with bounded(None if reembed else deadline):
             await archive.adopt_embedder(embedder.model, embedder.dimensions, reembed=reembed)
+
+
+async def _adopt_predicates(
+    archive: "Archive", declared: "Predicates", deadline: float | None, *, replace: bool
+) -> None:
     if declared:
         with bounded(None if replace else deadline):
             await archive.adopt_predicates(declared.rules(), replace=replace)
