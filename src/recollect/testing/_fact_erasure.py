@@ -195,6 +195,27 @@ async def the_journal_keeps_an_erased_transaction_without_what_was_said(archive:
     assert (emptied.before, emptied.after) == ((), ())
 
 
+async def what_was_undone_by_a_rollback_that_never_was_is_not_undone(archive: Archive) -> None:
+    tenant = await fresh(archive)
+    await store(archive, tenant, episode(id="a"))
+    for said in (since("Rome", 2020, sources=("a",)), since("pizza", 2020, predicate=LIKES)):
+        await commit(archive, tenant, said, session_id="s")
+    await commit(archive, tenant, Rollback("r", "s", 2), name="rollback", session_id="s")
+    before, _ = await archive.facts.headers(tenant, session_id=None, before=None, limit=5)
+    assert [each.undone_by for each in before] == [None, 4, 4]
+    await archive.facts.erase(tenant, ["a"])
+    after, _ = await archive.facts.headers(tenant, session_id=None, before=None, limit=5)
+    assert [each.undone_by for each in after] == [None, 4, 4], "it undid the other one"
+
+    other = await fresh(archive)
+    await store(archive, other, episode(id="a"))
+    await commit(archive, other, since("Rome", 2020, sources=("a",)), session_id="s")
+    await commit(archive, other, Rollback("r", "s", 1), name="rollback", session_id="s")
+    await archive.facts.erase(other, ["a"])
+    after, _ = await archive.facts.headers(other, session_id=None, before=None, limit=5)
+    assert [each.undone_by for each in after] == [None, None]
+
+
 async def a_repeated_key_does_not_bring_back_what_was_erased(archive: Archive) -> None:
     tenant = await fresh(archive)
     await store(archive, tenant, episode(id="a"))
@@ -280,6 +301,7 @@ ERASURE_CHECKS: tuple[Check, ...] = (
     erasure_keeps_to_its_tenant_and_leaves_other_sources,
     an_erased_transaction_does_not_stand_in_the_way_of_a_rollback,
     the_journal_keeps_an_erased_transaction_without_what_was_said,
+    what_was_undone_by_a_rollback_that_never_was_is_not_undone,
     a_repeated_key_does_not_bring_back_what_was_erased,
     a_predicate_has_one_rule_until_it_is_replaced,
     facts_follow_their_predicate_when_its_rule_is_replaced,
