@@ -88,6 +88,7 @@ class Draft:
         self.at = max(state.now, state.at + MICROSECOND)
         self.new: list[Assertion] = []
         self._of: dict[Slot, list[Assertion]] = {}
+        self._by_id: dict[str, Assertion] = {}
         self.noted: list[list[tuple[Assertion, bool]]] = []
         self.undone: list[int] = []
         self._state = state
@@ -161,7 +162,7 @@ class Draft:
             confidence=operation.confidence,
             sources=operation.sources,
         )
-        taken = self._state.by_id.get(operation.id) if operation.chosen else None
+        taken = self._known(operation.id) if operation.chosen else None
         if taken is not None:
             if not same_content(taken, assertion, started=operation.claim.start is not None):
                 msg = "the id is taken by another fact; use update or correct to replace it"
@@ -329,6 +330,7 @@ class Draft:
         new = replace(assertion, seq=len(self.new))
         self.new.append(new)
         self._of.setdefault(new.place, []).append(new)
+        self._by_id[new.id] = new
         return new
 
     def _stored(self, assertion: Assertion) -> tuple[Assertion, bool]:
@@ -339,10 +341,13 @@ class Draft:
         return self._add(assertion), True
 
     def _named(self, id: str) -> Assertion:
-        for found in (self._state.by_id.get(id), *self.new):
-            if found is not None and found.id == id:
-                return found
-        raise NotFound("fact", id)
+        found = self._known(id)
+        if found is None:
+            raise NotFound("fact", id)
+        return found
+
+    def _known(self, id: str) -> Assertion | None:
+        return self._state.by_id.get(id) or self._by_id.get(id)
 
     def _rule(self, predicate: str) -> Rule:
         return self._state.rules.get(predicate, UNDECLARED)

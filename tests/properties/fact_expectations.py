@@ -293,5 +293,6 @@ def ordered_winners(records: Log, vs: Sequence[datetime]) -> list[Assertion | No
 
 def assert_ordered(log: list[Assertion]) -> None:
     assert [(each.tx, each.seq) for each in log] == sorted({(each.tx, each.seq) for each in log})
+    assert len({each.id for each in log}) == len(log)
     instants = {each.tx: each.recorded_at for each in log}
     assert list(instants.values()) == sorted(set(instants.values()))

@@ -140,12 +140,15 @@ class FactMachine(RuleBasedStateMachine):
         for kind in data.draw(
             st.lists(st.sampled_from(["state", "void", "retract", "replace"]), min_size=1, max_size=3)
         ):
+            earlier = [each.id for each in operations]
             if kind == "state":
-                operations.append(self.statement(data, told))
+                said = self.statement(data, told)
+                if data.draw(st.integers(0, 4)) == 0:
+                    said = replace(said, id=data.draw(st.sampled_from(earlier)), chosen=True)
+                operations.append(said)
             elif kind == "void":
                 operations.append(self.void(data))
             elif kind == "retract":
-                earlier = [each.id for each in operations]
                 target = (
                     data.draw(st.sampled_from(earlier))
                     if data.draw(st.booleans())

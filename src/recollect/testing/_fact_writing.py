@@ -199,6 +199,16 @@ async def a_taken_id_with_the_same_content_is_the_same_fact(archive: Archive) ->
         assert isinstance(await refused(archive, tenant, other), FactConflict)
 
 
+async def an_id_is_taken_by_what_the_same_change_says_before(archive: Archive) -> None:
+    tenant = await fresh(archive)
+    first, again = await say(archive, tenant, since("Rome", 2020, id="f"), since("Rome", 2020, id="f"))
+    assert (again.assertion, first.changed, again.changed) == (first.assertion, True, False)
+    other = await fresh(archive)
+    error = await refused(archive, other, since("Rome", 2020, id="f"), since("Oslo", 2020, id="f"))
+    assert isinstance(error, FactConflict)
+    assert await archive.facts.count(other, AT) == 0
+
+
 async def without_a_beginning_it_is_the_earliest_source_or_the_transaction(archive: Archive) -> None:
     tenant = await fresh(archive)
     await store(archive, tenant, episode(id="late", occurred_at=AT))
@@ -331,6 +341,7 @@ FACT_WRITING_CHECKS: tuple[Check, ...] = (
     what_is_replaced_in_its_own_change_meets_what_was_said_before,
     a_refused_first_change_leaves_no_tenant,
     a_taken_id_with_the_same_content_is_the_same_fact,
+    an_id_is_taken_by_what_the_same_change_says_before,
     without_a_beginning_it_is_the_earliest_source_or_the_transaction,
     an_end_before_the_beginning_that_follows_is_refused,
     a_source_that_does_not_exist_is_refused,
