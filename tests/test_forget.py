@@ -4,6 +4,7 @@ import gc
 import logging
 import types
 from collections.abc import AsyncIterator, Callable, Iterable
+from contextlib import suppress
 from datetime import UTC, datetime, timedelta
 from typing import Any
 from uuid import uuid4
@@ -29,11 +30,16 @@ from recollect import (
 from recollect._bridge import over_bridge
 from recollect.testing import Clock, HashEmbedder
 
+from .beside import connected
 from .conftest import Backend, Connect
 from .extraction import FunctionExtractor, Gate
 from .faults.interruption import HANGS, cancelled_by_a_scope
+from .faults.redis_memories import heal
 
 NOON = datetime(2026, 5, 1, 12, tzinfo=UTC)
+
+SAMPLES = "select attname, s::text as row from pg_stats s where schemaname = $1"
+"""What the planner keeps of what is in columns."""
 
 CODE = (type, types.ModuleType, types.FrameType, types.CodeType, types.CoroutineType)
 """What leads to the test itself."""
@@ -133,13 +139,35 @@ async def _in_tables(dsn: str, schema: str, mark: str) -> list[str]:
         )
         found: list[str] = []
         for (table,) in rows:
-            await connection.execute(f"vacuum full {schema}.{table}")
+            await connection.execute(f"vacuum (full, analyze) {schema}.{table}")
             dumped = await connection.fetch(f"select t::text as row from {schema}.{table} t")
             words = (mark, mark.encode().hex())
             found += [f"{table}: {row['row']}" for row in dumped if any(word in row["row"] for word in words)]
-        return found
+        # The planner keeps samples of ids, until it looks again.
+        samples = await connection.fetch(
+            "select s::text as row from pg_stats s where schemaname = $1", schema
+        )
+        return found + [row["row"] for row in samples if mark in row["row"]]
     finally:
         await connection.close()
+
+
+async def test_the_planner_takes_no_samples_of_what_was_said(postgres_dsn: str, schema: str) -> None:
+    async with open_memory(
+        postgres=postgres_dsn, schema=schema, migrate="auto", embedder=HashEmbedder()
+    ) as memory:
+        for user in ("alice", "bob", "carol"):
+            told = memory.user(user)
+            await told.remember("canary", "canary", metadata={"canary": 1}, transcript=["canary"])
+            await told.facts.add("alice", "likes", "canary", actor="canary", reason="canary")
+    async with connected(postgres_dsn) as watch:
+        await watch.execute("analyze")
+        rows = await watch.fetch(
+            "select attname, s::text as row from pg_stats s where schemaname = $1", schema
+        )
+    assert {"tenant", "subject", "recorded_at"} <= {row["attname"] for row in rows}
+    assert not [row["row"] for row in rows if "canary" in row["row"]]
+    assert not {"embedding", "terms"} & {row["attname"] for row in rows}
 
 
 @over_bridge
@@ -173,6 +201,7 @@ async def test_after_everything_is_forgotten_no_word_of_it_is_anywhere(
 ) -> None:
     caplog.set_level(logging.DEBUG)
     alice, mark = memory.user("alice"), f"canary{uuid4().hex}"
+    await furnish(memory.user("bob"), "kept")
     await furnish(alice, mark)
     assert len(await scan(memory, backend, mark, url)) > 20
     receipt = await alice.forget(everything=True, verify=True)
@@ -190,6 +219,7 @@ async def test_after_a_session_is_forgotten_no_word_of_it_is_anywhere(
     memory: Memory, backend: Backend, url: Callable[[], str]
 ) -> None:
     alice, mark = memory.user("alice"), f"canary{uuid4().hex}"
+    await furnish(memory.user("bob"), "kept")
     await furnish(alice, mark, outside=False)
     other = await alice.remember("another session", session_id="other", id="kept")
     receipt = await alice.forget(session_id=f"session {mark}", verify=True)
@@ -395,6 +425,44 @@ async def test_nothing_is_forgotten_while_redis_is_away(redis_server: Callable[.
                 await alice.forget(**what)
         assert await alice.episodes.count() == 1
         assert (await alice.forget(before=datetime.now(UTC) + timedelta(days=1))).episodes == 1
+
+
+@pytest.mark.parametrize("settled", [False, True], ids=["unsaved", "in conflict"])
+async def test_of_what_was_written_in_an_outage_no_word_is_left(
+    redis_server: Callable[..., Any], settled: bool
+) -> None:
+    server, mark = redis_server(appendonly="yes", appendfsync="always"), f"canary{uuid4().hex}"
+    async with open_memory(redis=server.url, deadline=60.0) as memory:
+        alice = memory.user("alice")
+        await alice.blocks.set("persona", f"before {mark}")
+        server.kill()
+        await alice.blocks.set("persona", f"ours {mark}")
+        await alice.variables.set(mark, mark)
+        await alice.scratchpad.append(mark)
+        server.restart()
+        async with open_memory(redis=server.url, deadline=60.0) as other:
+            await other.user("alice").blocks.set("persona", f"theirs {mark}")
+        if settled:
+            await heal(alice)
+            assert [each.ours for each in await alice.working.conflicts()] == [f"ours {mark}"]
+        else:
+            assert alice.working.status.unsaved > 0
+        with anyio.fail_after(HANGS):
+            await _forget_at_last(alice)
+        await heal(alice)
+        assert await alice.working.conflicts() == ()
+        assert await alice.blocks.list() == ()
+        assert await _in_keys(server.url, mark) == []
+        assert list(_in_objects(memory, mark)) == []
+
+
+async def _forget_at_last(alice: UserMemory) -> None:
+    """Forget everything as soon as the server is used again."""
+    while True:
+        with suppress(StoreUnavailable):
+            assert (await alice.forget(everything=True, verify=True)).verified
+            return
+        await anyio.sleep(0.02)
 
 
 async def test_a_forget_cancelled_at_any_suspension_is_finished_by_the_next(memory: Memory) -> None:
