@@ -144,9 +144,7 @@ async def _in_tables(dsn: str, schema: str, mark: str) -> list[str]:
             words = (mark, mark.encode().hex())
             found += [f"{table}: {row['row']}" for row in dumped if any(word in row["row"] for word in words)]
         # The planner keeps samples of ids, until it looks again.
-        samples = await connection.fetch(
-            "select s::text as row from pg_stats s where schemaname = $1", schema
-        )
+        samples = await connection.fetch(SAMPLES, schema)
         return found + [row["row"] for row in samples if mark in row["row"]]
     finally:
         await connection.close()
@@ -162,9 +160,7 @@ async def test_the_planner_takes_no_samples_of_what_was_said(postgres_dsn: str, 
             await told.facts.add("alice", "likes", "canary", actor="canary", reason="canary")
     async with connected(postgres_dsn) as watch:
         await watch.execute("analyze")
-        rows = await watch.fetch(
-            "select attname, s::text as row from pg_stats s where schemaname = $1", schema
-        )
+        rows = await watch.fetch(SAMPLES, schema)
     assert {"tenant", "subject", "recorded_at"} <= {row["attname"] for row in rows}
     assert not [row["row"] for row in rows if "canary" in row["row"]]
     assert not {"embedding", "terms"} & {row["attname"] for row in rows}

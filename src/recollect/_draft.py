@@ -163,13 +163,13 @@ class Draft:
             sources=operation.sources,
         )
         taken = self._known(operation.id) if operation.chosen else None
-        if taken is not None:
-            if not same_content(taken, assertion, started=operation.claim.start is not None):
-                msg = "the id is taken by another fact; use update or correct to replace it"
-                raise FactConflict(msg)
+        if taken is None:
+            self._note(*self._stored(assertion))
+        elif same_content(taken, assertion, started=operation.claim.start is not None):
             self._note(taken, changed=False)
         else:
-            self._note(*self._stored(assertion))
+            msg = "the id is taken by another fact; use update or correct to replace it"
+            raise FactConflict(msg)
 
     def _void(self, operation: Void) -> None:
         start = self._start(operation.claim, operation.sources)
@@ -263,8 +263,7 @@ class Draft:
     def _promote(self, operation: Promote) -> None:
         staged = self._staged(operation.session_id)
         if operation.only is not None:
-            missing = operation.only - {each.id for each in staged}
-            if missing:
+            if missing := operation.only - {each.id for each in staged}:
                 raise NotFound("staged fact", min(missing))
             staged = [each for each in staged if each.id in operation.only]
         for i, each in enumerate(staged):
@@ -308,13 +307,9 @@ class Draft:
     def _disturbed(self, place: Slot, first: int, undone: set[int], session_id: str | None) -> bool:
         """Whether what other sessions did in a slot after a transaction has any effect."""
         log = self.log(place)
-        later = [
-            each
-            for each in log
-            if each.tx > first and each.tx not in undone and each.session_id != session_id
-        ]
-        ids, shown = {each.id for each in later}, {each.id for each in visible(log)}
-        return any(each.id in shown and each.ref not in ids for each in later)
+        others = (each for each in log if each.session_id != session_id)
+        later = {each.id: each for each in others if each.tx > first and each.tx not in undone}
+        return any(each.id in later and each.ref not in later for each in visible(log))
 
     # What they share.
 
