@@ -4,14 +4,13 @@ from contextlib import suppress
 from copy import copy
 from dataclasses import dataclass, field
 from datetime import datetime
-from typing import TYPE_CHECKING, Any, cast
+from typing import TYPE_CHECKING
 
 import asyncpg
 import numpy as np
 
 from .. import _json
 from .._clock import aware
-from .._together import both
 from .._values import made
 from ..errors import Conflict, EpisodeConflict, OutcomeUnknown, RecollectError, TryLater
 from ..stores import Candidates, EpisodeStore, Filters, NewEpisode, Query, Write
@@ -20,9 +19,11 @@ from . import terms, vectors
 from ._errors import ConnectionLost
 from ._pool import Connection, Postgres
 from ._sql import statements
+from .episode_filters import filtered
+from .searching import PostgresSearch
 
 if TYPE_CHECKING:
-    from ..stores import Booleans, Floats, Integers, Vectors
+    from ..stores import Vectors
 
     Given = Callable[[Vectors], Sequence[object]]
 
@@ -57,6 +58,7 @@ class PostgresEpisodes(EpisodeStore):
         self._given: Callable[[Vectors], Sequence[object]] = (
             vectors.packed if postgres.binary else vectors.spelled
         )
+        self._search = PostgresSearch(postgres, self._sql, self._given)
         self._clock = None if clock is None else aware(clock)
         self.embedder: tuple[str | None, int | None] = (None, None)
         """Model and dimensions that this process adopted: what else is in the archive then, is kept out."""
@@ -171,18 +173,7 @@ class PostgresEpisodes(EpisodeStore):
         return 0 if row is None else row[0]
 
     async def candidates(self, tenant: Tenant, query: Query) -> Candidates:
-        if query.vector is None:
-            return _candidates(query, await self._words(tenant, query.filters), None)
-        (vector,) = self._given(query.vector[np.newaxis])
-        words, meanings = await both(
-            lambda: self._words(tenant, query.filters),
-            lambda: self._postgres.fetchrow(self._sql["meanings"], tenant.key, vector),
-        )
-        return _candidates(query, words, meanings)
-
-    async def _words(self, tenant: Tenant, filters: Filters) -> asyncpg.Record | None:
-        rows = await self._fetch_filtered("words", filters, tenant.key)
-        return rows[0] if rows else None
+        return await self._search.candidates(tenant, query)
 
     async def unembedded(self, tenant: Tenant, *, after: int = 0, limit: int) -> Sequence[Episode]:
         rows = await self._postgres.fetch(self._sql["unembedded"], tenant.key, after, limit)
@@ -213,8 +204,7 @@ class PostgresEpisodes(EpisodeStore):
     async def _fetch_filtered(
         self, statement: str, filters: Filters, *args: object
     ) -> Sequence[asyncpg.Record]:
-        condition, values = _condition(filters, first=len(args) + 1)
-        sql = self._sql[statement].replace("{filters}", condition)
+        sql, values = filtered(self._sql[statement], filters, first=len(args) + 1)
         return await self._postgres.fetch(sql, *args, *values)
 
 
@@ -334,64 +324,3 @@ def _episode(tenant: Tenant, row: asyncpg.Record) -> Episode:
         transcript=None if row["transcript"] is None else _json.loads(row["transcript"]),
         embedding_state=row["embedding_state"],
     )
-
-
-def _condition(filters: Filters, *, first: int) -> tuple[str, Sequence[object]]:
-    """Return a filter as SQL that continues a condition, with parameters from `$first` on."""
-    parts: list[str] = []
-    values: list[object] = []
-
-    def parameter(value: object) -> str:
-        values.append(value)
-        return f"${first + len(values) - 1}"
-
-    for column, value in (
-        ("session_id =", filters.session_id),
-        ("agent_id =", filters.agent_id),
-        ("occurred_at >=", filters.start),
-        ("occurred_at <", filters.end),
-    ):
-        if value is not None:
-            parts.append(f" and {column} {parameter(value)}")
-    for path, expected in filters.where.items():
-        found = " -> ".join(["metadata", *(f"{parameter(name)}::text" for name in path)])
-        parts.append(f" and ({found})::jsonb = {parameter(_json.dumps(expected))}::text::jsonb")
-    return "".join(parts), values
-
-
-def _candidates(query: Query, words: asyncpg.Record | None, meanings: asyncpg.Record | None) -> Candidates:
-    seqs = _unpacked(words, "seqs", ">i8").astype(np.int64)
-    sessions = _unpacked(words, "sessions", ">i8").astype(np.int64)
-    lengths = _unpacked(words, "lengths", ">i4").astype(np.int64)
-    found = terms.postings(query.terms, b"" if words is None else words["terms"] or b"", lengths)
-    everything = Candidates(
-        seqs=seqs,
-        # A hash has any sign, and 0 stands for no session.
-        sessions=np.where(sessions == 0, -1, sessions & np.iinfo(np.int64).max),
-        lengths=lengths.astype(np.float64),
-        occurred=_unpacked(words, "occurred", ">f8").astype(np.float64),
-        cosine=None if query.vector is None else _best_cosines(meanings, seqs),
-        postings=found,
-        documents=len(seqs),
-        terms=int(lengths.sum()),
-        frequencies={term: len(at) for term, (at, _) in found.items()},
-    )
-    if not query.filters:
-        return everything
-    return everything.only(_unpacked(words, "passes", "?"))
-
-
-def _best_cosines(meanings: asyncpg.Record | None, seqs: "Integers") -> "Floats":
-    """Align the cosines of chunks with the episodes; what was stored between the two reads is left out."""
-    owners = _unpacked(meanings, "seqs", ">i8").astype(np.int64)
-    cosines = _unpacked(meanings, "cosines", ">f8").astype(np.float64)
-    places = cast("Integers", np.searchsorted(seqs, owners))
-    known: Booleans = places < len(seqs)
-    known[known] = seqs[places[known]] == owners[known]
-    best: Floats = np.full(len(seqs), np.nan)
-    np.fmax.at(best, places[known], cosines[known])
-    return best
-
-
-def _unpacked(row: asyncpg.Record | None, column: str, dtype: str) -> Any:
-    return np.frombuffer(b"" if row is None else row[column] or b"", dtype=dtype)
