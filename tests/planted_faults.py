@@ -211,6 +211,13 @@ FAULTS = [
         MACHINE,
     ),
     Fault(
+        "an id that the same change has taken is free",
+        "_draft.py",
+        "taken = self._known(operation.id) if operation.chosen else None",
+        "taken = self._state.by_id.get(operation.id) if operation.chosen else None",
+        BOTH,
+    ),
+    Fault(
         "rollback without the conflict check",
         "_draft.py",
         "if self._disturbed(place, first, chosen, operation.session_id):",
