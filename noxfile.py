@@ -99,9 +99,9 @@ def machine(session: nox.Session) -> None:
     """Live 50,000 random lives of facts in both stores, which takes hours; `-- NUMBER` for fewer."""
     session.install(".[cli,embedded]", *groups("test"))
     machine = ("tests/properties/test_fact_machine.py", "-k", "both_stores")
-    lives = session.posargs[0] if session.posargs else "50000"
+    lives, *options = session.posargs or ["50000"]
     unhurried = ("-o", "faulthandler_timeout=0")
-    session.run("python", "-m", "pytest", *machine, *unhurried, env={"RECOLLECT_TEST_LIVES": lives})
+    session.run("python", "-m", "pytest", *machine, *unhurried, *options, env={"RECOLLECT_TEST_LIVES": lives})
 
 
 @nox.session(python=PRESENT)
