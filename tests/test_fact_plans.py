@@ -61,7 +61,6 @@ CALLS: dict[str, Callable[[PostgresArchive, Tenant], Awaitable[Any]]] = {
     "slots": lambda a, t: a.facts.slots(t, "anna", CITY, branch="s"),
     "linked": lambda a, t: a.facts.linked(t, ["anna", "Rome"], filtered()),
     "linked as it was known": lambda a, t: a.facts.linked(t, ["anna", "Rome"], filtered(known=3)),
-    "differing": lambda a, t: a.facts.differing(t, (2, 4), subject="anna", during=(None, NOW)),
     "changes": lambda a, t: a.facts.changes(t, after=(1, 0), limit=10),
     "headers": lambda a, t: a.facts.headers(t, session_id=None, before=None, limit=10),
     "headers of a session": lambda a, t: a.facts.headers(t, session_id="s", before=4, limit=10),

@@ -195,32 +195,6 @@ class Stores:
                 for v, w in zip(vs, oracle.winners(records, vs, k), strict=True):
                     assert [p.assertion for p in known if p.covers(v)] == ([] if w is None else [w])
 
-    def check_diff(self, told: Told, first: int, second: int) -> None:
-        """Check that what differs between two transactions makes one state of the other."""
-        whole = (None, None)
-
-        async def differ(archive: Archive) -> tuple[list[Any], list[Any]]:
-            before, after = await archive.facts.differing(
-                told.tenant, (first, second), subject=None, during=whole
-            )
-            return [extent(each) for each in before], [extent(each) for each in after]
-
-        before, after = self.each(differ)
-        pairs = {(each.subject, each.predicate) for each in told.log}
-        for place, log in by_place(told.log).items():
-            if place[0] != MAIN or place[1:3] not in pairs:
-                continue
-            vs = oracle.moments(log)
-            ours = [[e for e in side if e[1] == place] for side in (before, after)]
-            for v, then, now in zip(
-                vs, oracle.winners(log, vs, first), oracle.winners(log, vs, second), strict=True
-            ):
-                gone, come = ([e[0] for e in side if _within(e, v)] for side in ours)
-                if then == now and not gone and not come:
-                    continue
-                assert gone == ([] if then is None else [then.id])
-                assert come == ([] if now is None else [now.id])
-
     def check_known(self, told: Told, instant: datetime) -> None:
         tx, _ = self.each(lambda archive: archive.facts.known_at(told.tenant, instant))
         headers = self.headers(told.tenant)
@@ -264,14 +238,6 @@ def expected_at(
 def describe(fact: FoundFact) -> tuple[Any, ...]:
     said = fact.piece.assertion
     return said.tx, said.seq, said.id, fact.support, sorted(fact.sources), fact.confidence
-
-
-def extent(piece: Piece) -> tuple[str, Any, datetime, datetime | None]:
-    return piece.assertion.id, piece.assertion.place, piece.valid_from, piece.valid_to
-
-
-def _within(extent: tuple[str, Any, datetime, datetime | None], v: datetime) -> bool:
-    return extent[2] <= v and (extent[3] is None or v < extent[3])
 
 
 def _or_now(k: int | None) -> int:

@@ -355,7 +355,6 @@ class FactMachine(RuleBasedStateMachine):
         self.stores.check_known(
             told, data.draw(st.sampled_from([each.recorded_at for each in told.log] or [START]))
         )
-        self.stores.check_diff(told, data.draw(st.sampled_from(ks)), data.draw(st.sampled_from(ks)))
         self.stores.check_get(told, [self.some_id(data, told)])
         self.stores.headers(told.tenant, data.draw(st.sampled_from(SESSIONS)))
         self.stores.check_derived(told.tenant)

@@ -247,11 +247,6 @@ class FactTable:
         start = bisect_left(self.assertions, tx, key=lambda each: each.tx)
         return self.assertions[start : bisect_right(self.assertions, tx, start, key=lambda each: each.tx)]
 
-    def between(self, low: int, high: int) -> Iterator[Journaled]:
-        """Yield the headers beyond one transaction and up to another."""
-        start = bisect_right(self.headers, low, key=lambda each: each.tx)
-        return islice(self.headers, start, bisect_right(self.headers, high, key=lambda each: each.tx))
-
     def undoable(self, session_id: str | None, steps: int) -> list[int]:
         """Return a session's newest transactions that are not undone, newest first.
 

@@ -9,13 +9,13 @@ from .. import _json
 from .._draft import MAIN, MICROSECOND, State, text_digest
 from .._ledger import Ledger, places, wanted
 from .._repetition import without
-from .._timeline import Assertion, Piece, Slot
+from .._timeline import Assertion, Slot
 from ..errors import RecollectError
 from ..stores import FactStore
 from ..stores.changes import Change, Committed, FactText, Rule
 from ..stores.facts import FactCandidates, FactFilter, FactPosition, FoundFact, Header, Slots
 from ..types import Tenant
-from ._fact_looks import Look, position, slots_of
+from ._fact_looks import Look, slots_of
 from ._fact_tables import FactTable, Journaled, Way
 from ._revision import Logs, Pace, Revision, prepared, replayed
 from ._tables import Row, Tables, TenantTable
@@ -138,40 +138,6 @@ class InProcessFacts(FactStore):
     def _look(self, tenant: Tenant, filter: FactFilter, ways: Sequence[Way] | None = None) -> Look | None:
         table = self._tables.get(tenant)
         return None if table is None else Look(table, filter, ways)
-
-    async def differing(
-        self,
-        tenant: Tenant,
-        known: tuple[int, int],
-        *,
-        subject: str | None,
-        during: tuple[datetime | None, datetime | None],
-    ) -> tuple[Sequence[Piece], Sequence[Piece]]:
-        await checkpoint()
-        table = self._tables.get(tenant)
-        if table is None:
-            return (), ()
-        first, second, pace = *known, Pace()
-        changed: dict[tuple[str, datetime, int], Piece] = {}
-        for header in list(table.facts.between(min(known), max(known))):
-            for slot in table.facts.touched(header.tx):
-                await pace.step()
-                for piece in (*slot.closed_by(header.tx), *slot.opened_by(header.tx)):
-                    changed[piece.assertion.id, piece.valid_from, piece.tx_from] = piece
-        main = sorted(
-            (
-                piece
-                for piece in changed.values()
-                if piece.assertion.branch == MAIN
-                and subject in (None, piece.assertion.subject)
-                and piece.overlaps(*during)
-                and piece.known(first) != piece.known(second)
-            ),
-            key=position,
-        )
-        return [piece for piece in main if piece.known(first)], [
-            piece for piece in main if piece.known(second)
-        ]
 
     async def changes(
         self, tenant: Tenant, *, after: tuple[int, int], limit: int

@@ -9,7 +9,7 @@ from anyio.lowlevel import checkpoint
 
 from .._clock import aware
 from .._ledger import Ledger
-from .._timeline import Assertion, Piece
+from .._timeline import Assertion
 from ..errors import OutcomeUnknown, RecollectError, TryLater
 from ..stores import FactStore
 from ..stores.changes import Change, Committed, FactText
@@ -21,7 +21,7 @@ from ._pool import Connection, Postgres
 from ._sql import statements
 from .fact_filters import FactQuery
 from .fact_rebuilding import differing_slots, erased
-from .fact_rows import FoundFacts, assertion_of, basis_of, found_of, headers_of, piece_of, read_of
+from .fact_rows import FoundFacts, assertion_of, basis_of, found_of, headers_of, read_of
 from .fact_writes import arguments, read_state
 
 if TYPE_CHECKING:
@@ -116,22 +116,6 @@ class PostgresFacts(FactStore):
         rows = await self._postgres.fetch(self._sql["slots"], tenant.key, subject, predicate, branches)
         read = read_of(rows)
         return read.slots(read.logs, rows[0] if rows else None)
-
-    async def differing(
-        self,
-        tenant: Tenant,
-        known: tuple[int, int],
-        *,
-        subject: str | None,
-        during: tuple[datetime | None, datetime | None],
-    ) -> tuple[Sequence[Piece], Sequence[Piece]]:
-        first, second = known
-        rows = await self._postgres.fetch(
-            self._sql["differing"], tenant.key, min(known), max(known), subject, *during
-        )
-        gone = [piece_of(row, assertion_of(row)) for row in rows if row["gone"]]
-        come = [piece_of(row, assertion_of(row)) for row in rows if not row["gone"]]
-        return (gone, come) if first <= second else (come, gone)
 
     async def changes(
         self, tenant: Tenant, *, after: tuple[int, int], limit: int

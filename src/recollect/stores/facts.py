@@ -156,17 +156,6 @@ class FactStore(Protocol):
         """Return the facts whose subject is one of the nodes, or whose object is one as a string."""
         ...
 
-    async def differing(
-        self,
-        tenant: Tenant,
-        known: tuple[int, int],
-        *,
-        subject: str | None,
-        during: tuple[datetime | None, datetime | None],
-    ) -> tuple[Sequence[Piece], Sequence[Piece]]:
-        """Return the main branch's pieces that are current after the first of two only, and the second."""
-        ...
-
     async def changes(
         self, tenant: Tenant, *, after: tuple[int, int], limit: int
     ) -> tuple[Sequence[Assertion], int]:

@@ -63,8 +63,6 @@ async def tenants_with_the_same_facts_never_meet(archive: Archive) -> None:
         assert [len(each.after) for each in headers] == [1, 1]
         (linked,) = await facts.linked(tenant, ["anna"], filtered())
         assert linked.piece.assertion.object == f'"of {i}"'
-        _, come = await facts.differing(tenant, (0, 2), subject=None, during=ALWAYS)
-        assert [each.assertion.object for each in come] == [f'"of {i}"']
         seen = await facts.candidates(tenant, filtered(), unit[0])
         assert [list(each) for each in seen.terms] == [["of", str(i)]]
         assert len(await facts.unembedded(tenant, limit=10)) == 2 - i % 2
@@ -238,7 +236,6 @@ def _calls(archive: Archive, tenant: Tenant) -> dict[str, Callable[[], Awaitable
         "count": lambda: facts.count(tenant, NOW),
         "slots": lambda: facts.slots(tenant, "anna", CITY, branch=None),
         "linked": lambda: facts.linked(tenant, ["anna"], filtered()),
-        "differing": lambda: facts.differing(tenant, (0, 1), subject=None, during=ALWAYS),
         "changes": lambda: facts.changes(tenant, after=(0, 0), limit=1),
         "headers": lambda: facts.headers(tenant, session_id=None, before=None, limit=1),
         "known_at": lambda: facts.known_at(tenant, year(2024)),

@@ -1,14 +1,13 @@
 """What changed, in which transaction, and what was known when."""
 
 from datetime import timedelta
-from itertools import pairwise, product
+from itertools import pairwise
 
 from .._timeline import Assertion, Piece
 from ..stores import Archive
 from ..stores.facts import Header
 from ..types import Tenant
 from ._fact_material import (
-    ALWAYS,
     CITY,
     LIKES,
     commit,
@@ -48,32 +47,6 @@ async def _pieces(archive: Archive, tenant: Tenant) -> list[Piece]:
     pairs = [("anna", CITY), ("anna", LIKES), ("bob", CITY)]
     slots = [await archive.facts.slots(tenant, *pair, branch=None) for pair in pairs]
     return [piece for each in slots for piece in each.pieces]
-
-
-async def a_difference_applied_to_one_state_gives_the_other(archive: Archive) -> None:
-    tenant = await _settled(archive)
-    pieces = await _pieces(archive, tenant)
-    _, basis = await archive.facts.changes(tenant, after=(0, 0), limit=1)
-    for first, second in product(range(basis + 2), repeat=2):
-        one, other = ({_key(each): each for each in pieces if each.known(tx)} for tx in (first, second))
-        gone, come = await archive.facts.differing(tenant, (first, second), subject=None, during=ALWAYS)
-        assert {_key(each) for each in gone} == one.keys() - other.keys(), (first, second)
-        assert {_key(each): each for each in come} == {key: other[key] for key in other.keys() - one.keys()}
-        assert len(gone) + len(come) == len(one.keys() ^ other.keys())
-
-
-async def a_difference_can_be_narrowed(archive: Archive) -> None:
-    tenant = await _settled(archive)
-    pieces = await _pieces(archive, tenant)
-    _, basis = await archive.facts.changes(tenant, after=(0, 0), limit=1)
-    for subject in (None, "anna", "bob", "nobody"):
-        for span in (ALWAYS, (year(2020), year(2021)), (None, year(2019)), (year(2024), None)):
-            _, come = await archive.facts.differing(tenant, (0, basis), subject=subject, during=span)
-            assert {_key(each) for each in come} == {
-                _key(each)
-                for each in pieces
-                if each.tx_to is None and subject in (None, each.assertion.subject) and each.overlaps(*span)
-            }, (subject, span)
 
 
 async def the_feed_of_changes_is_complete_and_in_order(archive: Archive) -> None:
@@ -156,8 +129,6 @@ async def an_episode_does_not_change_what_is_known_of_facts(archive: Archive) ->
 
 
 HISTORY_CHECKS: tuple[Check, ...] = (
-    a_difference_applied_to_one_state_gives_the_other,
-    a_difference_can_be_narrowed,
     the_feed_of_changes_is_complete_and_in_order,
     the_journal_says_what_each_transaction_did,
     the_journal_comes_newest_first_page_by_page_and_by_session,

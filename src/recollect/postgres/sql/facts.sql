@@ -319,26 +319,6 @@ left join {schema}.fact_vector v on v.tenant = $1 and v.digest = a.text_digest
 -- Part of `found`. The query is read once, not once for each fact.
 1 - (v.embedding operator({vector}.<=>) (select {query}::{given_vector}::{vector}.vector)) as cosine
 
--- name: differing
--- What ended between two transactions, and what began, each along an index of its own.
-select true as gone, {assertion}, {piece}
-from {schema}.fact f
-join {schema}.assertion a on a.tenant = $1 and a.tx = f.assertion_tx and a.seq = f.assertion_seq
-where f.tenant = $1 and f.tx_to > $2 and f.tx_to <= $3 and f.tx_from <= $2 and f.branch = ''
-and ($4::text is null or f.subject = $4)
-and ($5::timestamptz is null or f.valid_to is null or $5 < f.valid_to)
-and ($6::timestamptz is null or f.valid_from < $6)
-union all
-select false, {assertion}, {piece}
-from {schema}.fact f
-join {schema}.assertion a on a.tenant = $1 and a.tx = f.assertion_tx and a.seq = f.assertion_seq
-where f.tenant = $1 and f.tx_from > $2 and f.tx_from <= $3 and (f.tx_to is null or f.tx_to > $3)
-and f.branch = ''
-and ($4::text is null or f.subject = $4)
-and ($5::timestamptz is null or f.valid_to is null or $5 < f.valid_to)
-and ($6::timestamptz is null or f.valid_from < $6)
-order by tx, seq, valid_from
-
 -- name: changes
 select t.tx as basis, a.*
 from {schema}.tenant t
