@@ -6,6 +6,7 @@ ALGEBRA = "tests/properties/test_timeline.py tests/properties/test_timeline_case
 REPETITION = "tests/properties/test_repetition.py"
 MACHINE = "tests/properties/test_fact_machine.py -k in_process"
 BOTH = "tests/properties/test_fact_machine.py -k both_stores"
+CASES = "tests/conformance/test_facts.py -k inprocess-asyncio"
 COLLECTING = "tests/test_gc.py -k asyncio"
 RACES = "tests/faults/test_racing_erasures.py -k asyncio"
 
@@ -215,7 +216,7 @@ FAULTS = [
         "_draft.py",
         "taken = self._known(operation.id) if operation.chosen else None",
         "taken = self._state.by_id.get(operation.id) if operation.chosen else None",
-        BOTH,
+        CASES,
     ),
     Fault(
         "rollback without the conflict check",
@@ -251,7 +252,7 @@ FAULTS = [
         "_draft.py",
         "            self._retract(derived(operation.id, 2 * i), each)\n            copy =",
         "            copy =",
-        MACHINE,
+        CASES,
     ),
     Fault(
         "what was erased comes back",
