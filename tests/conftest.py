@@ -70,6 +70,8 @@ def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
         return
     only = {name for name in ("asyncio", "trio") if metafunc.definition.get_closest_marker(f"{name}_only")}
     loops = [loop for loop, (backend, _) in LOOPS.items() if not only or backend in only]
+    if metafunc.definition.get_closest_marker("one_loop"):
+        del loops[1:]
     for column, matrix in (("backend", BACKENDS), ("working_backend", WORKING), ("seat", SEATS)):
         if column in names:
             cells = [pytest.param(loop, name, id=f"{name}-{loop}") for name in matrix for loop in loops]
@@ -159,6 +161,15 @@ def shared_schema(postgres_dsn: str) -> Iterator[str]:
         await migrate_schema(postgres_dsn, schema=name)
 
     anyio.run(make)
+    yield name
+    anyio.run(execute, postgres_dsn, f"drop schema {name} cascade")
+
+
+@pytest.fixture(scope="session")
+def partitioned_schema(postgres_dsn: str) -> Iterator[str]:
+    """Like `shared_schema`, with its tables cut by tenant."""
+    name = f"test_{uuid4().hex[:16]}"
+    anyio.run(partial(migrate_schema, postgres_dsn, schema=name, partitions=4))
     yield name
     anyio.run(execute, postgres_dsn, f"drop schema {name} cascade")
 

@@ -492,6 +492,26 @@ def test_the_printed_sql_makes_a_schema_that_is_up_to_date(postgres_dsn: str, fr
     assert json.loads(db(postgres_dsn, "status", "--schema", fresh_schema, "--json"))["pending"] == []
 
 
+def test_the_tables_of_a_new_schema_are_cut_if_that_is_asked_for(
+    postgres_dsn: str, fresh_schema: str
+) -> None:
+    where = ("--schema", fresh_schema)
+    db(postgres_dsn, "migrate", *where, "--partitions", "3")
+    assert json.loads(db(postgres_dsn, "status", *where, "--json"))["partitions"] == 3
+    assert db(postgres_dsn, "status", *where).endswith("applied\nin 3 partitions\n")
+    assert "nothing to do" in db(postgres_dsn, "migrate", *where)
+    refused = " ".join(db(postgres_dsn, "migrate", *where, "--partitions", "4", exit_code=1).split())
+    assert "was made with 3 partitions" in refused
+    assert "recollect export" in refused
+
+
+def test_the_printed_sql_cuts_tables_as_well(postgres_dsn: str, fresh_schema: str) -> None:
+    script = db("nowhere", "sql", "--schema", fresh_schema, "--partitions", "3")
+    anyio.run(execute, postgres_dsn, script)
+    assert json.loads(db(postgres_dsn, "status", "--schema", fresh_schema, "--json"))["partitions"] == 3
+    assert "from 2 to 64" in db("nowhere", "sql", "--partitions", "1", exit_code=1)
+
+
 def test_what_an_erasure_has_left_is_counted_and_removed_when_that_is_asked_for(
     postgres_dsn: str, fresh_schema: str
 ) -> None:

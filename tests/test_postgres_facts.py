@@ -389,10 +389,11 @@ async def test_damage_is_found(
     assert await postgres_archive.facts.verify(tenant) == 1
 
 
+@pytest.mark.parametrize("partitions", [None, 3], ids=["whole", "cut"])
 async def test_guarded_schema_refuses_what_overlaps_and_nothing_that_the_store_writes(
-    postgres_dsn: str, schema: str, watch: asyncpg.Connection, clock: Clock
+    postgres_dsn: str, schema: str, watch: asyncpg.Connection, clock: Clock, partitions: int | None
 ) -> None:
-    await migrate_schema(postgres_dsn, schema=schema)
+    await migrate_schema(postgres_dsn, schema=schema, partitions=partitions)
     assert await guard_schema(postgres_dsn, schema=schema)
     assert not await guard_schema(postgres_dsn, schema=schema)
     async with open_postgres(postgres_dsn, schema=schema, clock=clock) as archive:

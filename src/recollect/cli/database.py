@@ -1,24 +1,30 @@
 """`recollect db`: the schema in PostgreSQL."""
 
 import json
+from dataclasses import asdict
 from functools import partial
 from typing import Annotated
 
 import typer
 
 from ..types import Garbage
-from .options import AsJson, Schema, Server
+from .options import AsJson, Partitions, Schema, Server
 from .running import explained, opened, output, run, stored_at
 
 app = typer.Typer(no_args_is_help=True, help="The tables in PostgreSQL: bring them up to date, look at them.")
 
 
 @app.command()
-def migrate(postgres: Server = None, schema: Schema = "recollect", as_json: AsJson = False) -> None:
+def migrate(
+    postgres: Server = None,
+    schema: Schema = "recollect",
+    partitions: Partitions = None,
+    as_json: AsJson = False,
+) -> None:
     """Bring the tables up to date. Safe to repeat, and from several places at once."""
     from ..postgres import migrate_schema
 
-    names = run(partial(migrate_schema, stored_at(postgres), schema=schema))
+    names = run(partial(migrate_schema, stored_at(postgres), schema=schema, partitions=partitions))
     if as_json:
         typer.echo(json.dumps({"schema": schema, "applied": names}))
     else:
@@ -32,13 +38,15 @@ def status(postgres: Server = None, schema: Schema = "recollect", as_json: AsJso
 
     found = run(partial(schema_status, stored_at(postgres), schema=schema))
     if as_json:
-        typer.echo(json.dumps({"schema": schema, "applied": found.applied, "pending": found.pending}))
+        typer.echo(json.dumps({"schema": schema, **asdict(found)}))
         return
     console = output()
     for name in found.applied:
         console.print(f"{name:<24} applied")
     for name in found.pending:
         console.print(f"{name:<24} missing")
+    if found.partitions:
+        console.print(f"in {found.partitions} partitions")
     if found.pending:
         console.print("run `recollect db migrate`")
 
@@ -74,9 +82,9 @@ def gc(
 
 
 @app.command()
-def sql(schema: Schema = "recollect") -> None:
+def sql(schema: Schema = "recollect", partitions: Partitions = None) -> None:
     """Print the SQL of all migrations, for a database where you run SQL yourself. Connects to nothing."""
     from ..postgres import schema_sql
 
     with explained():
-        typer.echo(schema_sql(schema), nl=False)
+        typer.echo(schema_sql(schema, partitions=partitions), nl=False)

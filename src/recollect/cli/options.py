@@ -25,4 +25,12 @@ Redis = Annotated[
 User = Annotated[str, typer.Option(help="Whose memory.")]
 Namespace = Annotated[str, typer.Option(help="Application or environment that the user belongs to.")]
 Schema = Annotated[str, typer.Option(help="Schema that holds the tables.")]
+Partitions = Annotated[
+    int | None,
+    typer.Option(
+        metavar="N",
+        help="Cut the tables of a new schema by user, each into N partitions, from 2 to 64. [default: whole]",
+        show_default=False,
+    ),
+]
 AsJson = Annotated[bool, typer.Option("--json", help="Print JSON, and nothing else, to standard output.")]

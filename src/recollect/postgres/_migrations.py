@@ -7,6 +7,7 @@ from hashlib import sha256
 from importlib.resources import files
 
 from ..errors import SchemaError
+from ._partitions import check_shape, cut, parts_of
 from ._pool import Connection, Postgres
 from ._sql import quoted, rendered
 
@@ -114,17 +115,26 @@ async def check(postgres: Postgres, schema: str) -> None:
         raise SchemaError(msg)
 
 
-async def migrate(postgres: Postgres, schema: str) -> Sequence[str]:
-    """Apply what is missing in one transaction; return the names. Many workers may start at once."""
+async def migrate(postgres: Postgres, schema: str, *, parts: int | None = None) -> Sequence[str]:
+    """Apply what is missing in one transaction; return the names. Many workers may start at once.
+
+    Args:
+        parts: how many partitions a new schema gets; None for none. One that exists stays as it is.
+
+    Raises:
+        SchemaError: it exists with another number of them.
+    """
 
     async def work(conn: Connection) -> None:
         await conn.execute(_LOCK)
         # Asked again under the lock: another worker may have been faster.
         there = await conn.fetchval(_THERE, schema)
-        done = set[int]()
+        done, count = set[int](), parts
         if there:
             rows = await conn.fetch(f"select number from {quoted(schema)}.migration")  # noqa: S608
             done = {row["number"] for row in rows}
+            count = await parts_of(conn, schema)
+            check_shape(schema, count, parts)
         else:
             await conn.execute(f"create schema if not exists {quoted(schema)}")
             await conn.execute("create extension if not exists vector")
@@ -132,7 +142,7 @@ async def migrate(postgres: Postgres, schema: str) -> Sequence[str]:
         vector: str = await conn.fetchval(_VECTOR)
         for migration in missing:
             if migration.number not in done:
-                await conn.execute(rendered(migration.sql, schema=schema, vector=vector))
+                await conn.execute(rendered(cut(migration.sql, count), schema=schema, vector=vector))
                 await conn.execute(
                     f"insert into {quoted(schema)}.migration (number, name, checksum) values ($1, $2, $3)",  # noqa: S608
                     migration.number,
@@ -141,6 +151,6 @@ async def migrate(postgres: Postgres, schema: str) -> Sequence[str]:
                 )
 
     missing = await pending(postgres, schema)
-    if missing:
+    if missing or parts is not None:
         await postgres.transaction(work)
     return [migration.name for migration in missing]

@@ -3,10 +3,11 @@ select namespace, user_id from {schema}.tenant where tenant > $1 order by tenant
 
 -- name: users
 -- "" stands for the anonymous tenant and sorts first. Of who was forgotten the row stays, and nothing else.
+-- "offset 0", here and below: looked up tenant by tenant, never by reading all episodes at once.
 select user_id from {schema}.tenant t
 where namespace = $1 and ($2::text is null or coalesce(user_id, '') > $2 collate "C") and (
-    exists (select from {schema}.episode e where e.tenant = t.tenant)
-    or exists (select from {schema}.fact_transaction h where h.tenant = t.tenant)
+    exists (select from {schema}.episode e where e.tenant = t.tenant offset 0)
+    or exists (select from {schema}.fact_transaction h where h.tenant = t.tenant offset 0)
 )
 order by coalesce(user_id, '') limit $3
 
@@ -14,17 +15,17 @@ order by coalesce(user_id, '') limit $3
 select user_id from {schema}.tenant t
 where namespace = $1 and ($2::text is null or coalesce(user_id, '') > $2 collate "C")
 and (
-    exists (select from {schema}.passed_over p where p.tenant = t.tenant)
+    exists (select from {schema}.passed_over p where p.tenant = t.tenant offset 0)
     or tx > consolidated
-    and exists (select from {schema}.episode e where e.tenant = t.tenant and e.seq > t.consolidated)
+    and exists (select from {schema}.episode e where e.tenant = t.tenant and e.seq > t.consolidated offset 0)
 )
 order by coalesce(user_id, '') limit $3
 
 -- name: has_named_users
 select exists (
     select from {schema}.tenant t where namespace = $1 and coalesce(user_id, '') > '' and (
-        exists (select from {schema}.episode e where e.tenant = t.tenant)
-        or exists (select from {schema}.fact_transaction h where h.tenant = t.tenant)
+        exists (select from {schema}.episode e where e.tenant = t.tenant offset 0)
+        or exists (select from {schema}.fact_transaction h where h.tenant = t.tenant offset 0)
     )
 )
 

@@ -6,8 +6,13 @@
 -- Vectors of an embedder that was replaced meanwhile stay out; $23 is null if none was adopted.
 -- What was erased stays out. The tombstones that are seen are those of before the clock was taken: where
 -- something was erased while this waited for the clock, nothing is stored, and it has to be sent again.
+-- "offset 0": looked up tenant by tenant, each in its own partition if there are any.
 with seen as (
-    select tenant, generation from {schema}.tenant where tenant = any($1::text[])
+    select given.tenant, of_tenant.generation
+    from unnest($1::text[]) as given (tenant)
+    cross join lateral (
+        select generation from {schema}.tenant where tenant = given.tenant offset 0
+    ) as of_tenant
 ), embedder as (
     select $23::text is null or exists (
         select from {schema}.embedder where model = $23 and dimensions = $24::int
@@ -29,6 +34,7 @@ with seen as (
     where clock.generation <> coalesce(seen.generation, 0) or clock.secret is not null and exists (
         select from {schema}.tombstone t where t.tenant = given.tenant
         and t.digest = sha256(clock.secret || 'episode'::bytea || convert_to(given.id, 'UTF8'))
+        offset 0
     )
 ), stored as (
     insert into {schema}.episode (
@@ -65,7 +71,9 @@ select tenant, id, null, null, null, late from refused
 -- name: named
 select tenant, digest, {episode}
 from unnest($1::text[], $2::text[]) as wanted (of_tenant, with_id)
-join {schema}.episode on tenant = of_tenant and id = with_id
+cross join lateral (
+    select * from {schema}.episode where tenant = of_tenant and id = with_id offset 0
+) as episode
 
 -- name: get
 select {episode} from {schema}.episode where tenant = $1 and id = $2
