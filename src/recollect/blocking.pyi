@@ -480,6 +480,7 @@ class Working:
 def open_memory(
     *,
     postgres: str | Pool | None = None,
+    read_postgres: str | None = None,
     redis: str | Client | None = None,
     namespace: str = "default",
     embedder: Embedder | None = None,

@@ -40,6 +40,7 @@ if TYPE_CHECKING:
 async def open_memory(
     *,
     postgres: "str | Pool | None" = None,
+    read_postgres: str | None = None,
     redis: "str | RedisClient | None" = None,
     namespace: str = "default",
     embedder: "Embedder | None" = None,
@@ -67,6 +68,9 @@ async def open_memory(
         postgres: None for in process; "postgresql://..."; "embedded:PATH" for a PostgreSQL that is
             started for you; or an `asyncpg.Pool` of yours, which is not closed, and gets no codec: vectors
             go over it as hexadecimal text instead of in pgvector's binary format.
+        read_postgres: DSN of a streaming replica, which answers `recall` and `recall_facts`; what this
+            process has stored, read or forgotten is never missed there: where the replica is not as far, or
+            does not answer, the primary does.
         redis: None for working memory in process, which goes with its tenant's place in the tenant map;
             "redis://...", "rediss://...", "redis+cluster://...", or a `redis.asyncio` client of yours, which
             is not closed.
@@ -112,12 +116,10 @@ async def open_memory(
     conflicts = _Conflicts(on_conflict)
     async with (
         bridge_if_needed(drivers=postgres is not None or redis is not None) as bridge,
-        _open_archive(postgres, schema=schema, migrate=migrate, deadline=deadline, clock=clock, bridge=bridge)
-        as archive,
-        _open_working(
-            redis, on_outage=on_outage, limits=limits, deadline=deadline, clock=clock,
-            on_conflict=conflicts.tell, bridge=bridge,
-        ) as working,
+        _open_archive(postgres, read_postgres, schema=schema, migrate=migrate, deadline=deadline,
+                      clock=clock, bridge=bridge) as archive,
+        _open_working(redis, on_outage=on_outage, limits=limits, deadline=deadline, clock=clock,
+                      on_conflict=conflicts.tell, bridge=bridge) as working,
     ):  # fmt: skip
         memory = conflicts.memory = Memory(
             archive=archive, working=working, namespace=namespace, embedder=embedder, reranker=reranker,
@@ -134,6 +136,7 @@ async def open_memory(
 @asynccontextmanager
 async def _open_archive(
     postgres: "str | Pool | None",
+    replica: str | None = None,
     *,
     schema: str,
     migrate: Literal["auto", "never"] | None,
@@ -142,6 +145,9 @@ async def _open_archive(
     bridge: Bridge | None = None,
 ) -> AsyncGenerator["Archive"]:
     if postgres is None:
+        if replica is not None:
+            msg = "read_postgres is a replica of what postgres names: give that as well"
+            raise ConfigurationError(msg)
         from .inprocess import InProcessArchive
 
         yield InProcessArchive(clock=clock or utc_now)
@@ -149,7 +155,13 @@ async def _open_archive(
         from .postgres import open_postgres
 
         async with open_postgres(
-            postgres, schema=schema, migrations=migrate, deadline=deadline, clock=clock, bridge=bridge
+            postgres,
+            replica=replica,
+            schema=schema,
+            migrations=migrate,
+            deadline=deadline,
+            clock=clock,
+            bridge=bridge,
         ) as archive:
             yield archive
 

@@ -38,6 +38,7 @@ class Settings:
     """
 
     postgres: SecretStr | None = None
+    read_postgres: SecretStr | None = None
     redis: SecretStr | None = None
     namespace: str = "default"
     limits: Limits = field(default_factory=Limits)

@@ -9,6 +9,7 @@ from asyncpg.pool import PoolConnectionProxy
 
 from .._retry import retrying
 from ..errors import ConfigurationError, SchemaError
+from ..types import Health
 from ._errors import BROKEN, is_retryable, translated
 
 T = TypeVar("T")
@@ -42,7 +43,12 @@ class Postgres:
     Args:
         pool: borrowed.
         binary: whether its connections take vectors in pgvector's own format.
+
+    Attributes:
+        replicated: whether a replica answers some reads.
     """
+
+    replicated = False
 
     def __init__(self, pool: Pool, *, binary: bool = False) -> None:
         self._pool = pool
@@ -64,6 +70,30 @@ class Postgres:
         """Like `fetch`, for the first row."""
         rows = await self.fetch(sql, *args)
         return rows[0] if rows else None
+
+    # What a replica takes part in, where there is one.
+
+    async def read(self, sql: str, tenant: str, *args: object) -> Sequence[asyncpg.Record]:
+        """Like `fetch`, for a statement about the tenant `$1` that a replica may answer as well."""
+        return await self.fetch(sql, tenant, *args)
+
+    async def readrow(self, sql: str, tenant: str, *args: object) -> asyncpg.Record | None:
+        """Like `read`, for the first row."""
+        rows = await self.read(sql, tenant, *args)
+        return rows[0] if rows else None
+
+    def saw(self, tenant: str, *, tx: int = 0, generation: int = 0) -> None:
+        """Have no replica answer that is behind what was stored, read or forgotten here."""
+
+    async def advance(self, tenant: str) -> None:
+        """The same, after something that a tenant's clock does not tell: make it tell."""
+
+    def leave_replica(self) -> None:
+        """The same, after something that no tenant's clock tells: ask no replica from now on."""
+
+    async def replica_health(self) -> Health | None:
+        """Ask the replica whether it answers; None if there is none."""
+        return None
 
     async def transaction(self, work: Callable[[Connection], Awaitable[T]], *, by_key: bool = False) -> T:
         """Run idempotent `work` in one READ COMMITTED transaction, again if that may help.

@@ -20,6 +20,7 @@ from ..types import Health, Tenant
 from ._embedded import open_embedded
 from ._migrations import check, migrate, pending, vector_schema
 from ._pool import Connection, Pool, Postgres, open_pool
+from ._replica import open_replica
 from ._sql import statements
 from .episodes import PostgresEpisodes
 from .erasing import PostgresErasing
@@ -42,8 +43,6 @@ class PostgresArchive(Archive):
         clock: gives `recorded_at`; None for the server's clock, which all processes share.
     """
 
-    traits = Traits("postgres", durable=True)
-
     def __init__(
         self,
         postgres: Postgres,
@@ -53,6 +52,7 @@ class PostgresArchive(Archive):
         clock: Callable[[], datetime] | None = None,
     ) -> None:
         self._postgres = postgres
+        self.traits = Traits("postgres", durable=True, replicated=postgres.replicated)
         self._sql = statements("directory", schema=schema, vector=vector)
         self._episodes = PostgresEpisodes(postgres, schema=schema, vector=vector, clock=clock)
         self._facts = PostgresFacts(postgres, schema=schema, vector=vector, clock=clock)
@@ -88,6 +88,9 @@ class PostgresArchive(Archive):
             return Health(ok=False, source="postgres", latency=None, error=str(exc))
         return Health(ok=True, source="postgres", latency=perf_counter() - started)
 
+    async def replica_health(self) -> Health | None:
+        return await self._postgres.replica_health()
+
     async def adopt_embedder(self, model: str, dimensions: int, *, reembed: bool) -> None:
         given = (model, dimensions)
 
@@ -107,13 +110,16 @@ class PostgresArchive(Archive):
             if not reembed:
                 raise EmbeddingMismatch(stored, given)
             await self._postgres.transaction(replace)
+            self._postgres.leave_replica()
         self._episodes.embedder = self._facts.embedder = given
 
     async def adopt_predicates(self, rules: Mapping[str, Rule], *, replace: bool) -> Mapping[str, Rule]:
         return await self._predicates.adopt(rules, replace=replace)
 
     async def erase(self, tenant: Tenant, erasure: Erasure) -> Erased:
-        return await self._erasing.erase(tenant, erasure)
+        erased = await self._erasing.erase(tenant, erasure)
+        self._postgres.saw(tenant.key, generation=erased.generation)
+        return erased
 
     async def generation(self, tenant: Tenant) -> int:
         return await self._erasing.generation(tenant)
@@ -184,6 +190,7 @@ async def connected(where: str | Pool, *, vector: str | None = None) -> AsyncGen
 async def open_postgres(
     where: str | Pool,
     *,
+    replica: str | None = None,
     schema: str = "recollect",
     migrations: str | None = None,
     deadline: float | None = 5.0,
@@ -194,6 +201,7 @@ async def open_postgres(
 
     Args:
         where: a DSN, "embedded:PATH", or a pool of the caller's, which is not closed.
+        replica: DSN of a streaming replica, which then answers what is searched.
         schema: `[a-z_][a-z0-9_]{0,40}`.
         deadline: seconds the server may take to answer, None for no bound; a migration may take longer.
         migrations: "auto" applies what is missing, "never" refuses an old schema; None is auto for
@@ -213,7 +221,12 @@ async def open_postgres(
     if not isinstance(given, (str, asyncpg.Pool)):
         msg = f"postgres must be a DSN or an asyncpg.Pool, not a {type(given).__name__}"
         raise ConfigurationError(msg)
-    opened = partial(_opened, where, schema=schema, migrations=migrations, deadline=deadline, clock=clock)
+    if replica is not None and (not isinstance(cast("object", replica), str) or replica.startswith(EMBEDDED)):
+        msg = "read_postgres must be the DSN of a streaming replica"
+        raise ConfigurationError(msg)
+    opened = partial(
+        _opened, where, replica, schema=schema, migrations=migrations, deadline=deadline, clock=clock
+    )
     async with driven(opened, front_of_archive, bridge) as archive:
         yield archive
 
@@ -221,6 +234,7 @@ async def open_postgres(
 @asynccontextmanager
 async def _opened(
     where: str | Pool,
+    replica: str | None,
     *,
     schema: str,
     migrations: str | None,
@@ -238,5 +252,19 @@ async def _opened(
             with bounded(deadline):
                 await check(postgres, schema)
                 vector = await vector_schema(postgres)
-        async with connected(there, vector=vector) as postgres:
+        async with (
+            connected(there, vector=vector) as primary,
+            _beside(replica, primary, schema=schema, vector=vector, deadline=deadline) as postgres,
+        ):
             yield PostgresArchive(postgres, schema=schema, vector=vector, clock=clock)
+
+
+@asynccontextmanager
+async def _beside(
+    replica: str | None, primary: Postgres, *, schema: str, vector: str, deadline: float | None
+) -> AsyncGenerator[Postgres]:
+    if replica is None:
+        yield primary
+        return
+    async with open_replica(replica, primary, schema=schema, vector=vector, deadline=deadline) as both:
+        yield both

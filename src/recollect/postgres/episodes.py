@@ -77,6 +77,10 @@ class PostgresEpisodes(EpisodeStore):
                 batch.admits(write)
             outcomes.update(await self._append_together(batch))
             rest = [write for write in rest if id(write) not in outcomes]
+        for write in writes:
+            outcome = outcomes[id(write)]
+            if isinstance(outcome, tuple):
+                self._saw(write.tenant, outcome)
         return [outcomes[id(write)] for write in writes]
 
     async def _append_together(self, batch: "_Batch") -> Mapping[int, Outcome]:
@@ -131,7 +135,7 @@ class PostgresEpisodes(EpisodeStore):
 
     async def get(self, tenant: Tenant, id: str) -> Episode | None:
         row = await self._postgres.fetchrow(self._sql["get"], tenant.key, id)
-        return None if row is None else _episode(tenant, row)
+        return None if row is None else self._saw(tenant, [_episode(tenant, row)])[0]
 
     async def page(
         self, tenant: Tenant, filters: Filters, *, after: int, limit: int
@@ -143,17 +147,17 @@ class PostgresEpisodes(EpisodeStore):
 
     async def newest(self, tenant: Tenant, filters: Filters, *, limit: int) -> Sequence[Episode]:
         rows = await self._fetch_filtered("newest", filters, tenant.key, limit)
-        return [_episode(tenant, row) for row in rows]
+        return self._saw(tenant, [_episode(tenant, row) for row in rows])
 
     async def by_seq(self, tenant: Tenant, seqs: Sequence[int]) -> Mapping[int, Episode]:
-        rows = await self._postgres.fetch(self._sql["by_seq"], tenant.key, seqs)
+        rows = await self._postgres.read(self._sql["by_seq"], tenant.key, seqs)
         return {row["seq"]: _episode(tenant, row) for row in rows}
 
     async def around(
         self, tenant: Tenant, episodes: Sequence[Episode], *, distance: int
     ) -> Mapping[int, tuple[Episode, ...]]:
         hits = [(episode.seq, episode.session_id) for episode in episodes if episode.session_id is not None]
-        rows = await self._postgres.fetch(self._sql["around"], tenant.key, *_columns(hits, 2), distance)
+        rows = await self._postgres.read(self._sql["around"], tenant.key, *_columns(hits, 2), distance)
         found: defaultdict[int, list[Episode]] = defaultdict(list)
         for row in rows:
             found[row["hit"]].append(_episode(tenant, row))
@@ -195,11 +199,18 @@ class PostgresEpisodes(EpisodeStore):
         row = await self._postgres.fetchrow(
             self._sql["set_vectors"], tenant.key, *_columns(places, 2), given, *self.embedder
         )
+        await self._postgres.advance(tenant.key)
         return 0 if row is None else row[0]
 
     async def _basis(self, tenant: Tenant) -> int:
         row = await self._postgres.fetchrow(self._sql["basis"], tenant.key)
-        return 0 if row is None else row["tx"]
+        basis = 0 if row is None else row["tx"]
+        self._postgres.saw(tenant.key, tx=basis)
+        return basis
+
+    def _saw(self, tenant: Tenant, episodes: Sequence[Episode]) -> Sequence[Episode]:
+        self._postgres.saw(tenant.key, tx=max((episode.seq for episode in episodes), default=0))
+        return episodes
 
     async def _fetch_filtered(
         self, statement: str, filters: Filters, *args: object

@@ -69,13 +69,16 @@ class PostgresFacts(FactStore):
             return outcomes
 
         try:
-            return await self._postgres.transaction(work, by_key=True)
+            outcomes = await self._postgres.transaction(work, by_key=True)
         except _NothingWritten as nothing:
-            return nothing.outcomes
+            outcomes = nothing.outcomes
         except ConnectionLost:
             return [OutcomeUnknown(change.key) for change in changes]
         except TryLater as exc:
             return [copy(exc) for _ in changes]
+        known = max((each.tx for each in outcomes if isinstance(each, Committed)), default=0)
+        self._postgres.saw(changes[0].tenant.key, tx=known)
+        return outcomes
 
     async def _take_clock(self, conn: Connection, tenant: Tenant) -> asyncpg.Record:
         now = None if self._clock is None else self._clock()
@@ -85,6 +88,7 @@ class PostgresFacts(FactStore):
 
     async def get(self, tenant: Tenant, ids: Sequence[str]) -> Mapping[str, Slots]:
         rows = await self._postgres.fetch(self._sql["get"], tenant.key, list(ids))
+        self._basis(tenant, rows)
         read = read_of(rows)
         places = {row["id"]: read.by_id[row["id"]].place for row in rows if row["named"]}
         of_place = {place: read.slots([place], rows[0]) for place in dict.fromkeys(places.values())}
@@ -95,17 +99,22 @@ class PostgresFacts(FactStore):
     ) -> tuple[Sequence[FoundFact], int]:
         query = FactQuery(self._sql, tenant, filter)
         query.page(after, limit)
-        return await self._found(query)
+        return await self._found(tenant, query)
 
     async def linked(self, tenant: Tenant, nodes: Sequence[str], filter: FactFilter) -> Sequence[FoundFact]:
         query = FactQuery(self._sql, tenant, filter)
         query.link(nodes)
-        facts, _ = await self._found(query)
+        facts, _ = await self._found(tenant, query)
         return facts
 
-    async def _found(self, query: FactQuery) -> tuple[Sequence[FoundFact], int]:
+    async def _found(self, tenant: Tenant, query: FactQuery) -> tuple[Sequence[FoundFact], int]:
         rows = await self._postgres.fetch(query.statement(), *query.values)
-        return [found_of(row) for row in rows if row["id"] is not None], basis_of(rows)
+        return [found_of(row) for row in rows if row["id"] is not None], self._basis(tenant, rows)
+
+    def _basis(self, tenant: Tenant, rows: Sequence[asyncpg.Record]) -> int:
+        basis = basis_of(rows)
+        self._postgres.saw(tenant.key, tx=basis)
+        return basis
 
     async def count(self, tenant: Tenant, now: datetime) -> int:
         row = await self._postgres.fetchrow(self._sql["count"], tenant.key, now)
@@ -114,6 +123,7 @@ class PostgresFacts(FactStore):
     async def slots(self, tenant: Tenant, subject: str, predicate: str, *, branch: str | None) -> Slots:
         branches = ["", branch or ""]
         rows = await self._postgres.fetch(self._sql["slots"], tenant.key, subject, predicate, branches)
+        self._basis(tenant, rows)
         read = read_of(rows)
         return read.slots(read.logs, rows[0] if rows else None)
 
@@ -121,7 +131,7 @@ class PostgresFacts(FactStore):
         self, tenant: Tenant, *, after: tuple[int, int], limit: int
     ) -> tuple[Sequence[Assertion], int]:
         rows = await self._postgres.fetch(self._sql["changes"], tenant.key, *after, limit)
-        return [assertion_of(row) for row in rows if row["id"] is not None], basis_of(rows)
+        return [assertion_of(row) for row in rows if row["id"] is not None], self._basis(tenant, rows)
 
     async def headers(
         self, tenant: Tenant, *, session_id: str | None, before: int | None, limit: int
@@ -129,7 +139,7 @@ class PostgresFacts(FactStore):
         statement = "headers" if session_id is None else "headers_of_session"
         session = () if session_id is None else (session_id,)
         rows = await self._postgres.fetch(self._sql[statement], tenant.key, before, limit, *session)
-        return headers_of(rows), basis_of(rows)
+        return headers_of(rows), self._basis(tenant, rows)
 
     async def known_at(self, tenant: Tenant, instant: datetime) -> tuple[int, bool]:
         row = await self._postgres.fetchrow(self._sql["known_at"], tenant.key, instant)
@@ -145,7 +155,8 @@ class PostgresFacts(FactStore):
             (given,) = self._given(vector[np.newaxis])
             texts += self._sql["vectors"]
             extra += ", " + self._sql["cosine"].replace("{query}", query.given(given))
-        rows = await self._postgres.fetch(query.statement(columns=extra, texts=texts), *query.values)
+        statement = query.statement(columns=extra, texts=texts)
+        rows = await self._postgres.read(statement, tenant.key, *query.values[1:])
         found = [row for row in rows if row["id"] is not None]
         return FactCandidates(
             facts=FoundFacts(found),
@@ -170,6 +181,7 @@ class PostgresFacts(FactStore):
         row = await self._postgres.fetchrow(
             self._sql["set_vectors"], tenant.key, list(vectors), given, *self.embedder
         )
+        await self._postgres.advance(tenant.key)
         return 0 if row is None else row[0]
 
     async def erase(self, tenant: Tenant, episodes: Sequence[str]) -> int:
@@ -181,7 +193,9 @@ class PostgresFacts(FactStore):
             await self._take_clock(conn, tenant)
             return await erased(conn, self._sql, tenant.key, frozenset(episodes))
 
-        return await self._postgres.transaction(work)
+        gone = await self._postgres.transaction(work)
+        await self._postgres.advance(tenant.key)
+        return gone
 
     async def verify(self, tenant: Tenant) -> int:
         return await differing_slots(await self._postgres.fetch(self._sql["everything"], tenant.key))

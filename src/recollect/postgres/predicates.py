@@ -47,6 +47,7 @@ class PostgresPredicates:
             }
             if changed:
                 for row in await conn.fetch(self._sql["using"], list(changed)):
+                    self._postgres.leave_replica()
                     await divided(conn, self._sql, row["tenant"], changed)
             return {**recorded, **new}
 

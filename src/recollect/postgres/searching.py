@@ -39,13 +39,13 @@ class PostgresSearch:
         (vector,) = self._given(query.vector[np.newaxis])
         words, meanings = await both(
             lambda: self._words(tenant, query.filters),
-            lambda: self._postgres.fetchrow(self._sql["meanings"], tenant.key, vector),
+            lambda: self._postgres.readrow(self._sql["meanings"], tenant.key, vector),
         )
         return _candidates(query, words, meanings)
 
     async def _words(self, tenant: Tenant, filters: Filters) -> asyncpg.Record | None:
         sql, values = filtered(self._sql["words"], filters, first=2)
-        return await self._postgres.fetchrow(sql, tenant.key, *values)
+        return await self._postgres.readrow(sql, tenant.key, *values)
 
 
 def _candidates(query: Query, words: asyncpg.Record | None, meanings: asyncpg.Record | None) -> Candidates:

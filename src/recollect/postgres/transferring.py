@@ -128,6 +128,7 @@ class PostgresTransfers(Transfers):
             await self._postgres.transaction(work)
         except ConnectionLost as exc:
             raise OutcomeUnknown("restore") from exc.__cause__
+        await self._postgres.advance(tenant.key)
 
     async def _load(self, conn: Connection, tenant: Tenant, loading: Loading) -> None:
         now = None if self._clock is None else self._clock()

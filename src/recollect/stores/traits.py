@@ -14,11 +14,13 @@ class Traits:
         name: of its back end, as in `recollect.backends`.
         durable: whether what it holds outlives this process. What its server outlives is up to the server.
         falls_back: whether this process goes on while its server is away.
+        replicated: whether a replica of its server answers some reads.
     """
 
     name: str
     durable: bool
     falls_back: bool = False
+    replicated: bool = False
 
 
 @runtime_checkable
@@ -35,6 +37,15 @@ class Examined(Protocol):
 
     async def health(self) -> Health:
         """Ask whether the server answers. Never raises for what may pass."""
+        ...
+
+
+@runtime_checkable
+class Replicating(Protocol):
+    """A store that may have a replica."""
+
+    async def replica_health(self) -> Health | None:
+        """Ask whether the replica answers; None if there is none. Never raises for what may pass."""
         ...
 
 

@@ -15,6 +15,7 @@ class Capabilities(Value):
     local_fallback: bool = Field(
         description="whether working memory is served from this process while its server is away"
     )
+    read_replica: bool = Field(default=False, description="whether a replica answers what is searched")
     semantic_recall: bool = Field(description="whether there is an embedder: recall by meaning")
     reranked_recall: bool = Field(description="whether there is a reranker")
     extraction: bool = Field(description="whether there is an extractor: `consolidate`")
@@ -24,6 +25,7 @@ class Capabilities(Value):
 class MemoryHealth(Value):
     """Whether all that a memory is made of answers."""
 
-    ok: bool = Field(description="whether both do")
+    ok: bool = Field(description="whether both stores do; a replica is not needed")
     archive: Health
     working: Health
+    replica: Health | None = Field(default=None, description="of the archive; None if there is none")
