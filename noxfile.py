@@ -37,6 +37,11 @@ PRESENT = f"{sys.version_info.major}.{sys.version_info.minor}"
 # Each process starts servers of its own.
 PARALLEL = ("--numprocesses=logical", "--maxprocesses=4", "--dist=worksteal")
 
+BENCHMARKS = (
+    "remember", "recall", "facts", "fact_reads", "working", "footprint", "tenants", "growth", "soak",
+)  # fmt: skip
+"""Those that need no data and no packages of others, in the order of their page."""
+
 nox.options.error_on_missing_interpreters = False
 nox.options.sessions = ["lint", "types", "tests"]
 
@@ -114,7 +119,23 @@ def docs(session: nox.Session) -> None:
 
 @nox.session(python=PRESENT)
 def bench(session: nox.Session) -> None:
-    """Run the benchmarks that need no data of others; `-- NAME` for one of them."""
+    """Run the benchmarks and write their page; `-- NAME` for one of them, `--quick` for small ones."""
+    named = [each for each in session.posargs if not each.startswith("-")]
+    options = [each for each in session.posargs if each.startswith("-")]
     session.install(".[cli,embedded]", *groups("bench"))
-    for name in session.posargs or ("remember", "recall", "tenants", "facts", "fact_reads", "working"):
-        session.run("python", f"benchmarks/{name}.py")
+    for name in named or BENCHMARKS:
+        session.run("python", f"benchmarks/{name}.py", *options)
+    session.run("python", "benchmarks/page.py")
+    if not named:
+        session.notify("peers", options)
+
+
+@nox.session(python=PRESENT)
+def peers(session: nox.Session) -> None:
+    """Run the same work on other memories, in an environment with them in it, and write the page."""
+    session.install(".[cli,embedded]", *groups("bench"))
+    for package in groups("peers"):
+        # One that cannot be had is left out of the table, which says so.
+        session.install(package, success_codes=range(256))
+    session.run("python", "benchmarks/peers.py", *session.posargs)
+    session.run("python", "benchmarks/page.py")

@@ -3,18 +3,17 @@
 import argparse
 import json
 import platform
-import random
 import shutil
 import socket
 import statistics
 import subprocess
 import tempfile
 import time
-from collections.abc import AsyncGenerator, Awaitable, Callable, Iterable, Mapping, Sequence
-from contextlib import AsyncExitStack, asynccontextmanager
+from collections.abc import AsyncGenerator, Awaitable, Callable, Generator, Iterable, Mapping, Sequence
+from contextlib import AsyncExitStack, asynccontextmanager, contextmanager, suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from importlib.metadata import version
+from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -26,12 +25,12 @@ from rich.console import Console
 from rich.table import Table
 
 from recollect.postgres import open_embedded
-from recollect.stores import Embedder
 
 T = TypeVar("T")
 
 RESULTS = Path(__file__).parent / "results"
-DIMENSIONS = 384
+DOCS = Path(__file__).parents[1] / "docs"
+STARTED = time.perf_counter()
 SCHEMA = "recollect_bench"
 """Where the benchmarks store what they store, on the server they are given. Dropped afterwards."""
 
@@ -123,8 +122,57 @@ def shown(values: Mapping[str, float], unit: str = "") -> str:
     return f"{values['median']:,.4g}{unit} ({values['low']:,.3g}..{values['high']:,.3g})"
 
 
+@dataclass(frozen=True, slots=True)
+class Goal:
+    """A row of the table of goals. Beside the script that measures it, with what bounds it.
+
+    Attributes:
+        figure: where in the results of the script it is, by names from the outside: a number or a spread.
+        at_most, at_least: one of them is the goal.
+        bound: Markdown; what keeps it from its goal, for as long as it is not met.
+    """
+
+    what: str
+    floor: str
+    figure: Sequence[str]
+    at_most: float | None = None
+    at_least: float | None = None
+    unit: str = " x"
+    bound: str = ""
+
+    @property
+    def wanted(self) -> str:
+        """The goal in words."""
+        sign, value = ("<=", self.at_most) if self.at_least is None else (">=", self.at_least)
+        return f"{sign} {value:,g}{self.unit}"
+
+    def met(self, value: float) -> bool:
+        """Tell whether a figure reaches it."""
+        return (self.at_least is None or value >= self.at_least) and (
+            self.at_most is None or value <= self.at_most
+        )
+
+
+Shown = tuple[str, Sequence[str], Sequence[Sequence[str]]]
+
+_captured: list[list[Shown]] = []
+
+
+@contextmanager
+def captured() -> Generator[list[Shown]]:
+    """Collect tables instead of printing them: title, header, rows."""
+    _captured.append([])
+    try:
+        yield _captured[-1]
+    finally:
+        _captured.pop()
+
+
 def show(title: str, header: Sequence[str], rows: Iterable[Sequence[str]]) -> None:
     """Print a table."""
+    if _captured:
+        _captured[-1].append((title, header, list(rows)))
+        return
     table = Table(title=title, title_justify="left")
     for position, name in enumerate(header):
         table.add_column(name, justify="right" if position else "left")
@@ -149,6 +197,7 @@ def compared(found: Mapping[str, Sequence["Load"]]) -> dict[str, Any]:
     return {
         **sides,
         "rate_to_floor": spread(a.rate / b.rate for a, b in pairs),
+        "time_to_floor": spread(a.seconds / b.seconds for a, b in pairs),
         "p99_to_floor": spread(a.percentile(99) / b.percentile(99) for a, b in pairs),
     }
 
@@ -175,10 +224,23 @@ def show_compared(title: str, results: Mapping[str, Any]) -> None:
     )
 
 
-def save(name: str, results: object, *, servers: Mapping[str, str] | None = None) -> None:
-    """Write `results/NAME.json`: the figures, and what they were measured on."""
+def save(
+    name: str,
+    results: object,
+    *,
+    options: argparse.Namespace | None = None,
+    servers: Mapping[str, str] | None = None,
+) -> None:
+    """Write `results/NAME.json`: the figures, what they were measured with, and what on."""
     RESULTS.mkdir(exist_ok=True)
-    record = {"environment": environment(servers or {}), "results": results}
+    given = {key: value for key, value in vars(options or argparse.Namespace()).items() if value}
+    given.pop("postgres", None)
+    record = {
+        "environment": environment(servers or {}),
+        "options": given,
+        "seconds": round(time.perf_counter() - STARTED),
+        "results": results,
+    }
     (RESULTS / f"{name}.json").write_text(json.dumps(record, indent=2) + "\n")
 
 
@@ -191,9 +253,18 @@ def environment(servers: Mapping[str, str]) -> dict[str, Any]:
         "cpu": _cpu(),
         "cores": len(_cores()),
         "python": platform.python_version(),
-        "packages": {name: version(name) for name in ("anyio", "asyncpg", "numpy", "pydantic", "redis")},
+        "packages": installed("anyio", "asyncpg", "numpy", "pydantic", "redis"),
         "servers": dict(servers),
     }
+
+
+def installed(*names: str) -> dict[str, str]:
+    """Return the versions of packages, of those that are there."""
+    found = {}
+    for name in names:
+        with suppress(PackageNotFoundError):
+            found[name] = version(name)
+    return found
 
 
 def _git(*arguments: str) -> str:
@@ -216,15 +287,23 @@ def _cores() -> Sequence[int]:
     return psutil.Process().cpu_affinity()
 
 
-def arguments(question: str, **defaults: int) -> argparse.Namespace:
-    """Parse `--postgres` and, for each default, an option of its name."""
+def arguments(
+    question: str | None, *, quick: Mapping[str, int] | None = None, postgres: bool = True, **defaults: int
+) -> argparse.Namespace:
+    """Parse `--postgres`, and for each default an option of its name; `--quick` takes other defaults."""
     parser = argparse.ArgumentParser(
         description=question, formatter_class=argparse.RawDescriptionHelpFormatter
     )
-    parser.add_argument("--postgres", help="DSN, or embedded:PATH; else a temporary embedded server")
+    if postgres:
+        parser.add_argument("--postgres", help="DSN, or embedded:PATH; else a temporary embedded server")
+    parser.add_argument("--quick", action="store_true", help="smaller, in at most two minutes")
     for name, default in defaults.items():
-        parser.add_argument(f"--{name}", type=int, default=default, help=f"default {default}")
-    return parser.parse_args()
+        parser.add_argument(f"--{name}", type=int, help=f"default {default}")
+    options = parser.parse_args()
+    for name, default in (defaults | dict((quick or {}) if options.quick else {})).items():
+        if getattr(options, name) is None:
+            setattr(options, name, default)
+    return options
 
 
 @asynccontextmanager
@@ -308,99 +387,3 @@ async def versions(dsn: str) -> dict[str, str]:
         }
     finally:
         await conn.close()
-
-
-class Lookup(Embedder):
-    """An embedder whose vectors were made before: what is measured is not somebody's model."""
-
-    def __init__(self, texts: Sequence[str], vectors: Any, *, model: str = "looked up") -> None:
-        self._places = {text: i for i, text in enumerate(texts)}
-        self._vectors = vectors
-        self._model = model
-
-    @property
-    def model(self) -> str:
-        return self._model
-
-    @property
-    def dimensions(self) -> int:
-        return int(self._vectors.shape[1])
-
-    async def embed(self, texts: Sequence[str], *, kind: str) -> Any:  # noqa: ARG002
-        return self._vectors[[self._places[text] for text in texts]]
-
-
-_EMPTY = [
-    "the",
-    "a",
-    "to",
-    "of",
-    "and",
-    "I",
-    "you",
-    "it",
-    "is",
-    "that",
-    "was",
-    "for",
-    "on",
-    "in",
-    "my",
-    "we",
-    "have",
-    "with",
-    "at",
-    "be",
-    "so",
-    "this",
-    "but",
-    "not",
-    "are",
-]
-_SYLLABLES = [
-    "ba",
-    "co",
-    "di",
-    "fer",
-    "gan",
-    "hol",
-    "il",
-    "jor",
-    "ka",
-    "len",
-    "mo",
-    "nis",
-    "or",
-    "pa",
-    "qui",
-    "ros",
-    "ta",
-    "ul",
-    "ven",
-    "wes",
-    "yar",
-    "zo",
-    "ing",
-    "tion",
-    "er",
-]
-
-
-def made_up(count: int, *, seed: int = 0) -> list[tuple[str, str]]:
-    """Return different exchanges of 10 to 40 and 5 to 30 words, frequent and rare ones as in a language."""
-    rng = random.Random(seed)
-    rare = ["".join(rng.choices(_SYLLABLES, k=rng.randint(1, 4))) for _ in range(8_000)]
-    weights = [1 / (rank + 3) for rank in range(len(rare))]
-    picked = iter(rng.choices(rare, weights, k=count * 75))
-
-    def sentence(low: int, high: int) -> str:
-        size = rng.randint(low, high)
-        return " ".join(rng.choice(_EMPTY) if rng.random() < 0.45 else next(picked) for _ in range(size))
-
-    return [(f"{sentence(10, 40)} {i}.", f"{sentence(5, 30)}.") for i in range(count)]
-
-
-def unit_vectors(count: int, *, dimensions: int = DIMENSIONS, seed: int = 0) -> Any:
-    """Return shape (count, dimensions), float32, L2-normalised."""
-    vectors = np.random.default_rng(seed).standard_normal((count, dimensions), dtype=np.float32)
-    return vectors / np.linalg.norm(vectors, axis=1, keepdims=True)

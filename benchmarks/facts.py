@@ -16,6 +16,7 @@ import anyio
 import asyncpg
 from _measure import (
     SCHEMA,
+    Goal,
     arguments,
     compared,
     in_turns,
@@ -32,6 +33,17 @@ from recollect._draft import digest, text_digest
 from recollect._ids import uuid7
 
 SUBJECTS = 100
+BOUND = (
+    "What bounds it is the client's CPU, see *client CPU us* below: interval algebra, checks and digests are "
+    "our Python, and the floor writes its one case by hand."
+)
+GOALS = tuple(
+    Goal(
+        f"`facts.add`, {load}: rate", "one locked transaction per call", (f"add, {load}", "rate_to_floor"),
+        at_least=least, bound=BOUND,
+    )
+    for load, least in (("64 tasks, one tenant", 3), ("64 tasks, 50 tenants", 1.5))
+)  # fmt: skip
 PREDICATE = Predicate("mood", cardinality="one")
 
 CLOCK = f"""
@@ -147,8 +159,12 @@ async def main() -> None:
                 memory, pool, name, tasks=tasks, tenants=tenants, calls=calls, rounds=options.rounds
             )
         servers = await versions(dsn)
-    show_compared(f"adding facts to PostgreSQL, median of {options.rounds} rounds", results)
-    save("facts", results, servers=servers)
+    report(results)
+    save("facts", results, options=options, servers=servers)
+
+
+def report(results) -> None:
+    show_compared("adding facts to PostgreSQL, median of the rounds", results)
 
 
 if __name__ == "__main__":

@@ -22,21 +22,20 @@ from uuid import uuid4
 import anyio
 import asyncpg
 import numpy as np
+from _made_up import Lookup, made_up, unit_vectors
 from _measure import (
     SCHEMA,
+    Goal,
     Load,
-    Lookup,
     arguments,
     in_turns,
     load,
-    made_up,
     raw_pool,
     save,
     server,
     show,
     shown,
     spread,
-    unit_vectors,
     versions,
 )
 from pgvector import Vector
@@ -68,6 +67,30 @@ with clock as (
 )
 select seq, recorded_at from stored
 """
+CLIENT = (
+    "What bounds it is our own Python on one core: checking, analysing, hashing, embedding and batching are "
+    "in our time, and the floor is given all of it ready made. See *client CPU us* below: a million divided "
+    "by it is what one core can do at most."
+)
+ALONE = (
+    "One task waits for each call: a round trip to the server and back, and beside it our Python, in which "
+    "the server has nothing to do. Batching gains nothing here."
+)
+FLOOR_WORK = "the same work per call: clock row, seq, row with terms and vector, one statement"
+GOALS = (
+    Goal(
+        "`remember`, one task, PostgreSQL: rate", FLOOR_WORK, ("one task", "rate_to_floor"),
+        at_least=1, bound=ALONE,
+    ),
+    *(
+        Goal(
+            f"`remember`, {load}: {figure}", "the same with a pool of 16", (load, f"{figure}_to_floor"),
+            **goal, bound=CLIENT,
+        )
+        for load in ("64 tasks, one tenant", "64 tasks, 64 tenants")
+        for figure, goal in (("rate", {"at_least": 3}), ("p99", {"at_most": 1}))
+    ),
+)  # fmt: skip
 SESSION = "s"
 FIGURES = ("rate", "p50_ms", "p99_ms", "client_cpu_us")
 
@@ -232,8 +255,13 @@ async def main() -> None:
                 rounds=options.rounds,
             )
         servers = await versions(dsn)
+    report(results)
+    save("remember", results, options=options, servers=servers)
+
+
+def report(results) -> None:
     show(
-        f"remember on PostgreSQL, median of {options.rounds} rounds; ratios with lowest and highest",
+        "remember on PostgreSQL, median of the rounds; ratios with lowest and highest",
         ["load", "", "calls/s", "p50 ms", "p99 ms", "client CPU us", "our rate to it", "our p99 to it"],
         [
             (
@@ -250,7 +278,6 @@ async def main() -> None:
             for side in ("ours", "floor", "usual")
         ],
     )
-    save("remember", results, servers=servers)
 
 
 if __name__ == "__main__":

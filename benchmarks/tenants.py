@@ -20,21 +20,8 @@ from typing import Any
 import anyio
 import asyncpg
 import numpy as np
-from _measure import (
-    DIMENSIONS,
-    RESULTS,
-    SCHEMA,
-    Lookup,
-    arguments,
-    load,
-    made_up,
-    save,
-    server,
-    show,
-    significant,
-    unit_vectors,
-    versions,
-)
+from _made_up import DIMENSIONS, Lookup, made_up, unit_vectors
+from _measure import RESULTS, SCHEMA, arguments, load, save, server, show, significant, versions
 
 from recollect import Memory, Tenant, open_memory
 from recollect._analysis import analyze
@@ -187,7 +174,7 @@ async def explain(dsn: str, tenant: Tenant, query: str, vector: Any) -> None:
 
 
 async def main() -> None:
-    options = arguments(__doc__ or "", total=1_000_000, calls=1_000)
+    options = arguments(__doc__, total=1_000_000, calls=1_000, quick={"total": 100_000})
     exchanges = made_up(TEMPLATES)
     queries = [" ".join(question.split()[2:8]) for question, _ in exchanges[:QUERIES]]
     vectors = unit_vectors(QUERIES, seed=1)
@@ -220,7 +207,7 @@ async def main() -> None:
             await conn.close()
         found = await versions(dsn)
     report(results)
-    save("tenants", results, servers=found)
+    save("tenants", results, options=options, servers=found)
 
 
 def report(results: Sequence[dict[str, Any]]) -> None:

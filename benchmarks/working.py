@@ -12,7 +12,6 @@ its bound, and what does a tenant weigh, with a block and a variable, and with n
 weighs something as well: what is kept of it in this process, to go on with while Redis is away.
 """
 
-import argparse
 import gc
 import random
 import time
@@ -22,7 +21,20 @@ from functools import partial
 from typing import Any
 
 import anyio
-from _measure import Load, in_turns, load, redis_server, save, show, shown, significant, spread
+from _measure import (
+    Goal,
+    Load,
+    arguments,
+    compared,
+    in_turns,
+    load,
+    redis_server,
+    save,
+    show,
+    shown,
+    significant,
+    spread,
+)
 from redis.asyncio import BlockingConnectionPool, Redis
 from redis.asyncio.retry import Retry
 from redis.backoff import NoBackoff
@@ -46,6 +58,28 @@ redis.call('HSET', KEYS[1], ARGV[1], text, 'at', ARGV[4])
 redis.call('SET', KEYS[2], version, 'PX', 300000)
 return {text, version}
 """
+TRIP = "One round trip on both sides; what is above it is our Python around the driver's call."
+GOALS = (
+    *(
+        Goal(
+            f"`{call}`, Redis, {tasks}: time", floor, ("redis", f"{call}, {tasks}", "time_to_floor"),
+            at_most=1.5, bound=TRIP,
+        )
+        for call, floor in (
+            ("blocks.list", "one HGETALL on redis-py's blocking pool"),
+            ("blocks.append", "one EVALSHA on redis-py's blocking pool"),
+        )
+        for tasks in ("1 task", "64 tasks")
+    ),
+    *(
+        Goal(
+            f"memory per idle tenant in the map, {where}", "",
+            ("in process", "bytes_per_tenant", "nothing in it", where), at_most=1_000, unit=" bytes",
+            bound="What Redis has said is kept here, to go on with while it is away.",
+        )
+        for where in ("in process", "on Redis")
+    ),
+)  # fmt: skip
 SAMPLE = 1_000
 WEIGHED = 5_000
 
@@ -131,20 +165,6 @@ async def verify(memory: Any, client: Any, *, expected: int) -> None:
     ]
     assert await memory.user("user1").variables.get("state") == JSON
     assert not memory.user("user1").working.status.degraded
-
-
-def compared(found: dict[str, list[Load]]) -> dict[str, Any]:
-    sides = {
-        side: {
-            "rate": spread(each.rate for each in loads),
-            "p50_ms": spread(each.percentile(50) for each in loads),
-            "p99_ms": spread(each.percentile(99) for each in loads),
-            "client_cpu_us": spread(each.cpu_us for each in loads),
-        }
-        for side, loads in found.items()
-    }
-    pairs = list(zip(found["ours"], found["floor"], strict=True))
-    return {**sides, "time_to_floor": spread(a.seconds / b.seconds for a, b in pairs)}
 
 
 async def measure_sizes(*, total: int, rounds: int, calls: int) -> list[dict[str, Any]]:
@@ -242,26 +262,21 @@ async def _set_both(user: Any, i: int) -> None:
 
 
 async def main() -> None:
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
-    for name, default in (("rounds", 5), ("calls", 4_000), ("tenants", 1_000_000)):
-        parser.add_argument(f"--{name}", type=int, default=default, help=f"default {default}")
-    options = parser.parse_args()
+    quick = {"tenants": 100_000}
+    options = arguments(__doc__, postgres=False, rounds=5, calls=4_000, tenants=1_000_000, quick=quick)
     on_redis, version = await measure_redis(rounds=options.rounds, calls=options.calls)
     weights = await measure_weights()
     bound = await measure_bound(bound=min(100_000, options.tenants))
     sizes = await measure_sizes(total=options.tenants, rounds=options.rounds, calls=options.calls)
-    report(on_redis, sizes, weights, rounds=options.rounds)
     in_process = {"sizes": sizes, "bytes_per_tenant": weights, "bound": bound}
-    save("working", {"redis": on_redis, "in process": in_process}, servers={"redis": version})
+    results = {"redis": on_redis, "in process": in_process}
+    report(results)
+    save("working", results, options=options, servers={"redis": version})
 
 
-def report(
-    on_redis: dict[str, Any], sizes: list[Any], weights: dict[str, dict[str, float]], *, rounds: int
-) -> None:
+def report(results: dict[str, Any]) -> None:
     show(
-        f"working memory on Redis, median of {rounds} rounds; ratios with lowest and highest",
+        "working memory on Redis, median of the rounds; ratios with lowest and highest",
         ["call", "", "calls/s", "p50 ms", "p99 ms", "client CPU us", "our time to it"],
         [
             (
@@ -273,19 +288,23 @@ def report(
                 ),
                 "" if side == "ours" else shown(r["time_to_floor"], " x"),
             )
-            for name, r in on_redis.items()
+            for name, r in results["redis"].items()
             for side in ("ours", "floor")
         ],
     )
     show(
         "a call in process, microseconds at the median",
         ["tenants", "get", "set"],
-        [(f"{row['tenants']:,}", shown(row["get_us"]), shown(row["set_us"])) for row in sizes],
+        [
+            (f"{row['tenants']:,}", shown(row["get_us"]), shown(row["set_us"]))
+            for row in results["in process"]["sizes"]
+        ],
     )
+    weighed = results["in process"]["bytes_per_tenant"]
     show(
         "what a tenant weighs in this process, bytes",
         ["with", "in process", "on Redis"],
-        [(name, *(f"{size:,}" for size in sizes.values())) for name, sizes in weights.items()],
+        [(name, *(f"{size:,}" for size in sizes.values())) for name, sizes in weighed.items()],
     )
 
 
