@@ -193,7 +193,9 @@ def packages(name: str) -> set[str]:
 
 
 async def main() -> None:
-    options = arguments(__doc__, postgres=False, rounds=5, calls=50_000, tenants=1_000_000)
+    options = arguments(
+        __doc__, postgres=False, rounds=5, calls=50_000, tenants=1_000_000, quick={"tenants": 100_000}
+    )
     sizes = [10**power for power in range(3, 10) if 10**power <= options.tenants]
     of_map = {
         str(size): await measure_map(size, calls=options.calls, rounds=options.rounds) for size in sizes
