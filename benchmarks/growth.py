@@ -187,7 +187,7 @@ def stages(items: int) -> dict[str, list[Group]]:
 def exponent(points: Sequence[tuple[float, float]]) -> float:
     """Return the slope of a straight line through two points or more, both axes logarithmic."""
     x, y = np.log10(np.array(points)).T
-    return round(float(np.polyfit(x, y, 1)[0]), 3)
+    return round(float(np.polyfit(x, y, 1)[0]), 3) or 0.0  # not -0.0
 
 
 async def measure(opened: Callable[[], Any], *, items: int, calls: int, rounds: int) -> dict[str, Any]:

@@ -51,22 +51,18 @@ def _path(name: str) -> Any:
 
 
 def machine(records: Mapping[str, Any]) -> Iterator[str]:
-    """Yield what was measured on, once for all scripts that agree."""
-    yield "## Machine\n"
-    found: dict[str, list[str]] = {}
+    """Yield what was measured on: once, and by script only where they do not agree."""
+    found: dict[str, dict[str, list[str]]] = {}
     for name, record in records.items():
         here = record["environment"]
-        versions = here["packages"] | here["servers"]
-        text = f"{here['cpu']}, {here['cores']} cores, Python {here['python']}"
-        for package, version in versions.items():
-            found.setdefault(f"{package} {version}", []).append(name)
-        found.setdefault(text, []).append(name)
-    everywhere = [text for text, names in found.items() if len(names) == len(records)]
-    yield f"{'; '.join(sorted(everywhere, key=len, reverse=True))}.\n"
-    for text, names in sorted(found.items()):
-        if text not in everywhere:
-            yield f"* {text}: {', '.join(names)}"
-    yield ""
+        machine = f"{here['cpu']}, {here['cores']} cores, Python {here['python']}"
+        for what, version in {"": machine, **here["packages"], **here["servers"]}.items():
+            found.setdefault(what, {}).setdefault(f"{what} {version}".strip(), []).append(name)
+    yield "## Machine\n"
+    yield f"{'; '.join(next(iter(texts)) for texts in found.values() if len(texts) == 1)}.\n"
+    several = [texts for texts in found.values() if len(texts) > 1]
+    yield from (f"* {text}: {', '.join(names)}" for texts in several for text, names in texts.items())
+    yield from [""] if several else []
 
 
 def figure(goal: Goal, results: Any) -> Any:
@@ -91,7 +87,7 @@ def of_goals(goals: Sequence[tuple[Goal, Any]]) -> Iterator[str]:
         rows.append((goal.what, goal.floor, goal.wanted, worded, "yes" if goal.met(median) else "**no**"))
         if not goal.met(median) and goal.bound:
             bounds.setdefault(goal.bound, []).append(goal.what)
-    yield table(("what", "floor", "goal", "ours to it", "met"), rows)
+    yield table(("what", "floor", "goal", "measured", "met"), rows)
     if bounds:
         yield "What bounds those that are not met:\n"
         yield from (f"* {'; '.join(whats)}. {bound}" for bound, whats in bounds.items())

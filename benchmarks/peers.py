@@ -271,14 +271,16 @@ async def main() -> None:
     data = Data((options.rounds + 1) * (options.calls + options.calls // 4))
     peers, missing = Peers(data), {}
     async with server(options.postgres) as dsn, AsyncExitStack() as stack:
+        ours_at = None
         for number, (name, (opener, on_server)) in enumerate(CONTENDERS.items()):
             place = await database(dsn, f"{SCHEMA}_{number}", stack) if on_server else None
+            ours_at = place if name == OURS else ours_at
             try:
                 peers.opened[name] = await stack.enter_async_context(opener(data, place))
             except ImportError as exc:
                 missing[name] = f"{exc}"
         results = await run(peers, calls=options.calls, rounds=options.rounds)
-        found = await versions(dsn)
+        found = await versions(ours_at)
     results["missing"] = missing
     report(results)
     found |= installed("langgraph", "langgraph-checkpoint-postgres", "mem0ai", "psycopg")

@@ -271,7 +271,7 @@ async def main() -> None:
     in_process = {"sizes": sizes, "bytes_per_tenant": weights, "bound": bound}
     results = {"redis": on_redis, "in process": in_process}
     report(results)
-    save("working", results, options=options, servers={"redis": version})
+    save("working", results, options=options, servers={"redis-server": version})
 
 
 def report(results: dict[str, Any]) -> None:
