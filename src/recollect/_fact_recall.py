@@ -12,7 +12,8 @@ from anyio import to_thread
 
 from ._composition import Composition, Scope
 from ._facts_shown import shown
-from ._ranking import Corpus, Layout, bm25, rank
+from ._layout import Layout
+from ._ranking import Corpus, bm25, rank
 from ._recall import query_terms, query_vector
 from .stores.facts import FactCandidates, FactFilter
 from .types import FactHit, FactSignals

@@ -29,23 +29,18 @@ from typing import Any, Final, TypeAlias
 import numpy as np
 import numpy.typing as npt
 
+from ._layout import REACH, FloatArray, IntArray, Layout, beside
+from ._scores import DECIMALS, standard
 from .types import RecallWeights
 
-FloatArray: TypeAlias = npt.NDArray[np.float64]
-IntArray: TypeAlias = npt.NDArray[np.int64]
 BoolArray: TypeAlias = npt.NDArray[np.bool_]
 RealArray: TypeAlias = npt.NDArray[np.floating[Any]]
 Postings: TypeAlias = Mapping[str, tuple[IntArray, IntArray]]
 
-REACH: Final = (1, 2)
 BEST_OF_SESSION: Final = 3
-FEW: Final = 10
-FAR: Final = 2.0
-# The same cosine leaves numpy and pgvector with different last bits of a float32. Whatever is smaller than
-# this is such noise: it must neither be blown up to a standard score nor decide between equal episodes.
-_NOISE: Final = 1e-6
-_DECIMALS: Final = 5
 
+RARE: Final = 32
+"""A term in fewer than one of so many places is looked for from episode to episode, not along the line."""
 
 DEFAULT_WEIGHTS: Final = RecallWeights()
 
@@ -68,56 +63,6 @@ class Corpus:
         """Return the inverse document frequency, > 0."""
         frequency = self.frequencies.get(term, 0)
         return math.log1p((self.documents - frequency + 0.5) / (frequency + 0.5))
-
-
-@dataclass(frozen=True, slots=True, eq=False)
-class Layout:
-    """What does not depend on the query about the n episodes that pass the filters; build it with `of`.
-
-    Attributes:
-        lengths: number of terms of each episode, shape (n,).
-        passage_lengths: number of terms of each passage, shape (n,).
-        verbosity: of each episode, shape (n,).
-        neighbours: per distance the one before and the one after in the session, shape (2, n); n for nobody.
-        shares: per distance 1 / number of neighbours, 0 if there is none, shape (n,).
-        order: the episodes that have a session, by session and then by seq; sessions may be interleaved.
-        groups: for each position in `order` the number of its session.
-        starts: the position in `order` at which each session begins.
-    """
-
-    lengths: FloatArray
-    passage_lengths: FloatArray
-    verbosity: FloatArray
-    neighbours: tuple[IntArray, ...]
-    shares: tuple[FloatArray, ...]
-    order: IntArray
-    groups: IntArray
-    starts: IntArray
-
-    @classmethod
-    def of(cls, sessions: IntArray, lengths: npt.NDArray[Any]) -> "Layout":
-        """Lay out episodes in order of seq; `sessions` has their session's code >= 0, or -1 for none."""
-        size = lengths.astype(np.float64)
-        n = len(size)
-        order = np.argsort(sessions, kind="stable")
-        order = order[np.searchsorted(sessions[order], 0) :]
-        begins = np.diff(sessions[order], prepend=-1) != 0
-        groups = np.cumsum(begins) - 1
-        neighbours: list[IntArray] = []
-        shares: list[FloatArray] = []
-        passage_lengths, padded = size.copy(), np.append(size, 0.0)
-        for distance in REACH:
-            beside = np.full((2, n), n, dtype=np.int64)
-            together = groups[distance:] == groups[:-distance]
-            earlier, later = order[:-distance][together], order[distance:][together]
-            beside[0, later], beside[1, earlier] = earlier, later
-            count = (beside < n).sum(axis=0)
-            neighbours.append(beside)
-            shares.append(np.divide(1.0, count, out=np.zeros(n), where=count > 0))
-            passage_lengths += _sum_beside(padded, beside)
-        verbosity = np.clip(_standard(np.log1p(size), 1.0), -FAR, FAR) * (n / (n + FEW))
-        starts = np.flatnonzero(begins)
-        return cls(size, passage_lengths, verbosity, tuple(neighbours), tuple(shares), order, groups, starts)
 
 
 @dataclass(frozen=True, slots=True)
@@ -184,24 +129,24 @@ def passage_bm25(
 
     The document frequency stays that of episodes: a passage is a view of them, not a document of its own.
     """
-    n = len(layout.lengths)
-    scores, widened = np.zeros(n), np.zeros(n + 1)
-    mean_length = float(layout.passage_lengths.mean()) if n else 0.0
+    n, m = len(layout.lengths), len(layout.members)
+    scores, line = np.zeros(m), np.zeros(m)
+    mean_length = float(layout.passage_lengths.sum() / max(n, 1))
     damping = _damping(layout.passage_lengths, mean_length, weights)
     for term in dict.fromkeys(terms):
         if (posting := postings.get(term)) is None:
             continue
-        at, counts = posting
-        widened[at] = counts
-        for beside in layout.neighbours:
-            for side in beside:
-                # No two episodes have the same one before or after them, so no addition is lost; those at the
-                # edge of a session meet at n, which is nobody.
-                widened[side[at]] += counts
-        near = np.flatnonzero(widened[:n])
-        scores[near] += _saturated(widened[near], damping[near], corpus.idf(term), weights)
-        widened[:] = 0.0
-    return scores
+        at, counts = layout.places[posting[0]], posting[1]
+        if len(at) * RARE < m:
+            near = _widen(line, at, counts, layout)
+            # A place that is near twice gets the same sum twice, and not the sum of both.
+            scores[near] += _saturated(line[near], damping[near], corpus.idf(term), weights)
+            line[near] = 0.0
+        else:
+            line[at] = counts
+            scores += _saturated(layout.passages(line), damping, corpus.idf(term), weights)
+            line.fill(0.0)
+    return scores[layout.places]
 
 
 def rank(
@@ -233,124 +178,140 @@ def rank(
     words = _leg(lexical, weights.lexical * (1 - split), n)
     if passage is not None:
         words += _leg(passage, weights.lexical * split, n)
-    activation = semantic + words
+    activation = layout.line(semantic + words)
     context = _context(activation, layout, weights)
     length = weights.length * layout.verbosity
+    total = activation + context
+    total += length
     recency = np.zeros(n)
     if ages is not None and weights.recency:
         recency = weights.recency * np.exp2(np.maximum(ages, 0.0) / -weights.recency_half_life)
-    total = activation + context
-    total += length
-    total += recency
-    order = _best(total, np.flatnonzero(_found(cosine, lexical, layout)), limit)
+        total += layout.line(recency)
+    total[~_found(cosine, lexical, layout)] = -np.inf
+    at = _best(total, layout.members, limit)
+    order = layout.members[at]
     return Ranking(
         order=order,
         semantic=semantic[order],
         lexical=words[order],
-        context=context[order],
-        length=length[order],
+        context=context[at],
+        length=length[at],
         recency=recency[order],
-        total=total[order].round(_DECIMALS),
+        total=total[at].round(DECIMALS),
     )
-
-
-def _standard(values: FloatArray, weight: float) -> FloatArray:
-    """Return weighted standard scores; 0 where there is nothing but noise."""
-    if len(values) == 0:
-        return np.zeros(0)
-    scores: FloatArray = values - values.mean()
-    # Not a dot product: BLAS may split it over threads, whose number would then show in the last bits.
-    deviation = math.sqrt(float(np.square(scores).mean()))
-    scores *= weight / deviation if deviation > _NOISE else 0.0
-    return scores
 
 
 def _leg(values: RealArray | None, weight: float, n: int) -> FloatArray:
     """Return weighted standard scores over the values that are not NaN; 0 for NaN and for an absent leg."""
+    if values is None:
+        return np.zeros(n)
+    exact = values.astype(np.float64, copy=False)
+    absent = np.isnan(exact)
+    if not absent.any():
+        return standard(exact, weight)
     scores = np.zeros(n)
-    if values is not None:
-        present = ~np.isnan(values)
-        exact = values.astype(np.float64, copy=False)
-        if present.all():
-            return _standard(exact, weight)
-        scores[present] = _standard(exact[present], weight)
+    scores[~absent] = standard(exact[~absent], weight)
     return scores
 
 
 def _context(activation: FloatArray, layout: Layout, weights: RecallWeights) -> FloatArray:
+    """Return what each episode gets from its session; `activation` and the result are on the line."""
     context = np.zeros(len(activation))
-    if len(layout.order) == 0:
+    if not len(layout.starts):
         return context
-    best = _mean_of_best(activation[layout.order], layout)
-    context[layout.order] = (weights.session * best)[layout.groups]
-    padded = np.append(activation, 0.0)
-    for distance, beside, share in zip(REACH, layout.neighbours, layout.shares, strict=True):
-        received = _sum_beside(padded, beside)
+    inner = context[layout.inner]
+    for distance, share in zip(REACH, layout.shares, strict=True):
+        received = beside(activation[: layout.end], distance)
         received *= share
         received *= weights.neighbour / distance
-        context += received
+        inner += received
+    inner += np.repeat(weights.session * _mean_of_best(activation, layout), layout.widths)
     return context
 
 
-def _mean_of_best(active: FloatArray, layout: Layout) -> FloatArray:
+def _mean_of_best(activation: FloatArray, layout: Layout) -> FloatArray:
     """Return per session the mean of its best three, or of all it has."""
-    left = active.copy()
-    total = np.zeros(len(layout.starts))
-    for _ in range(BEST_OF_SESSION):
-        best = np.maximum.reduceat(left, layout.starts)
-        total += np.where(np.isneginf(best), 0.0, best)
-        # Of equal ones only the first is taken out; the others are the next best.
-        candidates = np.flatnonzero(left == best[layout.groups])
-        firsts = np.diff(layout.groups[candidates], prepend=-1) != 0
-        left[candidates[firsts]] = -np.inf
-    sizes = np.diff(layout.starts, append=len(active))
-    means: FloatArray = total / np.minimum(sizes, BEST_OF_SESSION)
-    return means
-
-
-def _sum_beside(padded: FloatArray, beside: IntArray) -> FloatArray:
-    """Return for each episode the sum of the two beside it; `padded` ends with the 0 of nobody."""
-    sums: FloatArray = padded[beside[0]]
-    sums += padded[beside[1]]
-    return sums
+    left = activation[: layout.end].copy()
+    left[layout.gaps] = -np.inf
+    left = left[layout.inner]
+    starts = layout.starts - layout.starts[0]
+    total = np.zeros(len(starts))
+    for taken in range(BEST_OF_SESSION):
+        best = np.maximum.reduceat(left, starts)
+        total += np.where(taken < layout.sizes, best, 0.0)
+        if taken + 1 < BEST_OF_SESSION:
+            # Of equal ones only the first is taken out; the others are the next best.
+            equal = np.flatnonzero(left == np.repeat(best, layout.widths))
+            left[equal[np.searchsorted(equal, starts)]] = -np.inf
+    return total / np.minimum(layout.sizes, BEST_OF_SESSION)
 
 
 def _damping(lengths: FloatArray, mean_length: float, weights: RecallWeights) -> FloatArray:
     k1, b = weights.bm25_k1, weights.bm25_b
-    damping: FloatArray = lengths * (k1 * b / max(mean_length, 1.0)) + k1 * (1 - b)
-    return damping
+    damping: FloatArray = lengths * (k1 * b / max(mean_length, 1.0))
+    damping += k1 * (1 - b)
+    # Never 0, so that a term that does not occur gives 0 and not 0 / 0.
+    return np.maximum(damping, np.finfo(np.float64).tiny, out=damping)
 
 
 def _saturated(
     counts: npt.NDArray[Any], damping: FloatArray, idf: float, weights: RecallWeights
 ) -> FloatArray:
-    scores: FloatArray = counts * (idf * (weights.bm25_k1 + 1)) / (counts + damping)
+    scores: FloatArray = counts + damping
+    np.divide(counts, scores, out=scores)
+    scores *= idf * (weights.bm25_k1 + 1)
     return scores
 
 
+def _widen(line: FloatArray, at: IntArray, counts: IntArray, layout: Layout) -> IntArray:
+    """Add counts to the passages that the places `at` are part of, and return the places of these."""
+    line[at] = counts
+    near = [at]
+    social = at < layout.end
+    at, counts = at[social], counts[social]
+    for distance in REACH:
+        for step in (-distance, distance):
+            line[at + step] += counts
+            near.append(at + step)
+    return np.concatenate(near)
+
+
 def _found(cosine: RealArray | None, lexical: FloatArray | None, layout: Layout) -> BoolArray:
-    n = len(layout.lengths)
-    direct = np.zeros(n + 1, dtype=np.bool_)
+    """Return on the line who is found, by itself or by a neighbour."""
+    direct = np.zeros(len(layout.lengths), dtype=np.bool_)
     if cosine is not None:
-        direct[:n] |= cosine > 0  # false for NaN
+        direct |= cosine > 0  # false for NaN
     if lexical is not None:
-        direct[:n] |= lexical > 0
-    found: BoolArray = direct[:n].copy()
-    for beside in layout.neighbours:
-        found |= direct[beside[0]]
-        found |= direct[beside[1]]
+        direct |= lexical > 0
+    line = layout.line(direct)
+    found: BoolArray = line.copy()
+    inner = found[layout.inner]
+    for distance in REACH:
+        inner |= beside(line[: layout.end], distance)
+    found[layout.gaps] = False
     return found
 
 
-def _best(total: FloatArray, found: IntArray, limit: int | None) -> IntArray:
-    """Return the best of `found`; scores that agree after rounding are equal, and the newer one is first."""
-    scores = total[found]
-    if limit is not None and len(found) > limit:
-        if limit == 0:
-            return found[:0]
-        last = np.partition(scores, len(scores) - limit)[len(scores) - limit]
-        # Whatever might round to the last score takes part in the sort, which knows how to break a tie.
-        contenders = scores >= last - 2 * 10**-_DECIMALS
-        found, scores = found[contenders], scores[contenders]
-    order: IntArray = found[np.lexsort((-found, -scores.round(_DECIMALS)))][:limit]
+def _best(total: FloatArray, members: IntArray, limit: int | None) -> IntArray:
+    """Return the places of the best, without those of -inf.
+
+    Scores that agree after rounding are equal, and of equal ones the newer is first.
+    """
+    if limit == 0:
+        return np.zeros(0, dtype=np.int64)
+    least = -np.inf if limit is None else _bound(total, limit)
+    # Whatever might round to the last score takes part in the sort, which knows how to break a tie.
+    at = np.flatnonzero((total >= least - 2 * 10**-DECIMALS) & (total > -np.inf))
+    order: IntArray = at[np.lexsort((-members[at], -total[at].round(DECIMALS)))][:limit]
     return order
+
+
+def _bound(total: FloatArray, limit: int) -> float:
+    """Return what the `limit`-th best has at least: the `limit`-th best of the best of pieces.
+
+    To sort the pieces is less than to sort all; with many more pieces than `limit` it is nearly as good.
+    """
+    if len(total) <= limit:
+        return -math.inf
+    best = np.maximum.reduceat(total, np.arange(0, len(total), max(len(total) // (8 * limit), 1)))
+    return float(np.partition(best, len(best) - limit)[len(best) - limit])

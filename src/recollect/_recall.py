@@ -12,7 +12,8 @@ from ._analysis import LONG_TEXT, analyze
 from ._composition import Composition, Scope
 from ._dates import named_dates
 from ._deadline import half_of_the_rest
-from ._ranking import Corpus, Layout, Ranking, bm25, passage_bm25, rank
+from ._layout import Layout
+from ._ranking import Corpus, Ranking, bm25, passage_bm25, rank
 from ._reranking import reranked
 from ._values import made
 from .errors import StoreUnavailable, UnsupportedOperation
