@@ -27,16 +27,14 @@ REACH: Final = (1, 2)
 FEW: Final = 10
 FAR: Final = 2.0
 _GAP: Final = max(REACH)
-_PASSAGE: Final = np.ones(2 * _GAP + 1)
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Layout:
-    """Who is where among the n episodes that pass the filters, whatever the query; build it with `of`.
+    """What does not depend on the query about the n episodes that pass the filters; build it with `of`.
 
     Attributes:
         lengths: number of terms of each episode, shape (n,).
-        passage_lengths: number of terms of each passage, on the line, 0 in its gaps.
         places: where on the line each episode is, shape (n,).
         members: which episode is at each place of the line, n in a gap, shape (m,).
         gaps: the places where nobody is.
@@ -44,12 +42,13 @@ class Layout:
         starts: the place of the first episode of each session.
         sizes: how many episodes each session has.
         widths: how far it is from each session to the next; the last one ends with its last episode.
+        shares: per distance 1 / number of neighbours, 0 without one, on the inner part of the line.
+        passage_lengths: number of terms of each passage, on the line.
+        mean_passage: of these numbers, without the gaps.
         verbosity: on the line, 0 in its gaps.
-        shares: per distance 1 / number of neighbours, 0 without one, of all places that may have some.
     """
 
     lengths: FloatArray
-    passage_lengths: FloatArray
     places: IntArray
     members: IntArray
     gaps: IntArray
@@ -57,8 +56,10 @@ class Layout:
     starts: IntArray
     sizes: IntArray
     widths: IntArray
-    verbosity: FloatArray
     shares: tuple[FloatArray, ...]
+    passage_lengths: FloatArray
+    mean_passage: float
+    verbosity: FloatArray
 
     @classmethod
     def of(cls, sessions: IntArray, lengths: npt.NDArray[Any]) -> "Layout":
@@ -81,28 +82,30 @@ class Layout:
         places[loners] = np.arange(end, end + alone)
         members = np.full(end + alone, n)
         members[places] = np.arange(n)
-        there = members < n
+        there = (members < n).astype(np.float64)
         size = lengths.astype(np.float64)
-        layout = cls(
+        verbosity, widened = np.zeros((2, len(members)))
+        verbosity[places] = np.clip(standard(np.log1p(size), 1.0), -FAR, FAR) * (n / (n + FEW))
+        widened[places] = size
+        widened = passages(widened, end)
+        return cls(
             lengths=size,
-            passage_lengths=np.zeros(len(members)),
             places=places,
             members=members,
-            gaps=np.flatnonzero(~there),
+            gaps=np.flatnonzero(members == n),
             end=end,
             starts=starts,
             sizes=sizes[turns],
             widths=np.diff(starts, append=end - _GAP),
-            verbosity=np.zeros(len(members)),
             shares=tuple(_shares(there[:end], distance) for distance in REACH),
+            passage_lengths=widened,
+            mean_passage=float(widened[places].mean()) if n else 0.0,
+            verbosity=verbosity,
         )
-        layout.verbosity[places] = np.clip(standard(np.log1p(size), 1.0), -FAR, FAR) * (n / (n + FEW))
-        layout.passage_lengths[places] = layout.passages(layout.line(size))[places]
-        return layout
 
     @property
     def inner(self) -> slice:
-        """The part of the line from the first session to the last."""
+        """The part of the line from the first session to the end of the last."""
         return slice(_GAP, self.end - _GAP)
 
     def line(self, values: Line) -> Line:
@@ -111,20 +114,29 @@ class Layout:
         line[self.places] = values
         return line
 
-    def passages(self, line: FloatArray) -> FloatArray:
-        """Return for each episode on the line the sum over it and its neighbours; the gaps have to be 0."""
-        if not len(self.starts):
-            return line.copy()
-        sums = np.convolve(line[: self.end], _PASSAGE, "same")
-        return sums if self.end == len(line) else np.concatenate([sums, line[self.end :]])
+
+def beside(sessions: Line, distance: int) -> Line:
+    """Return for the inner part of the line the sum of the two at a distance; of booleans whether one is.
+
+    Args:
+        sessions: the part of the line that has the sessions, 0 in its gaps.
+    """
+    end = len(sessions) - _GAP
+    sums: Line = sessions[_GAP - distance : end - distance] + sessions[_GAP + distance : end + distance]
+    return sums
 
 
-def beside(line: Line, distance: int) -> Line:
-    """Return for each place of the inner part the sum of the two at a distance; of booleans whether one is."""
-    end = len(line) - _GAP
-    return line[_GAP - distance : end - distance] + line[_GAP + distance : end + distance]
+def passages(line: Line, end: int) -> Line:
+    """Return for each place of the line, 0 in its gaps, the sum over it and its neighbours."""
+    sums = line.copy()
+    inner, sessions = sums[_GAP : end - _GAP], line[:end]
+    for distance in REACH:
+        inner += sessions[_GAP - distance : end - _GAP - distance]
+        inner += sessions[_GAP + distance : end - _GAP + distance]
+    return sums
 
 
-def _shares(there: npt.NDArray[np.bool_], distance: int) -> FloatArray:
-    counts = beside(there.astype(np.float64), distance) * there[_GAP : len(there) - _GAP]
-    return np.divide(1.0, counts, out=counts, where=counts > 0)
+def _shares(there: FloatArray, distance: int) -> FloatArray:
+    """Return 1 / number of neighbours, of each who is `there`."""
+    number = beside(there, distance) * there[_GAP : len(there) - _GAP]
+    return np.divide(1.0, number, out=number, where=number > 0)

@@ -29,7 +29,7 @@ from typing import Any, Final, TypeAlias
 import numpy as np
 import numpy.typing as npt
 
-from ._layout import REACH, FloatArray, IntArray, Layout, beside
+from ._layout import REACH, FloatArray, IntArray, Layout, beside, passages
 from ._scores import DECIMALS, standard
 from .types import RecallWeights
 
@@ -39,8 +39,9 @@ Postings: TypeAlias = Mapping[str, tuple[IntArray, IntArray]]
 
 BEST_OF_SESSION: Final = 3
 
-RARE: Final = 32
-"""A term in fewer than one of so many places is looked for from episode to episode, not along the line."""
+RARE: Final = 40
+FEW_PLACES: Final = 100
+"""A term in fewer than one of so many places, on a long line, is followed from one to the next of them."""
 
 DEFAULT_WEIGHTS: Final = RecallWeights()
 
@@ -129,22 +130,22 @@ def passage_bm25(
 
     The document frequency stays that of episodes: a passage is a view of them, not a document of its own.
     """
-    n, m = len(layout.lengths), len(layout.members)
-    scores, line = np.zeros(m), np.zeros(m)
-    mean_length = float(layout.passage_lengths.sum() / max(n, 1))
-    damping = _damping(layout.passage_lengths, mean_length, weights)
+    m = len(layout.members)
+    scores = np.zeros(m)
+    line = np.zeros(m, dtype=np.float32)  # exact for counts, and half as much to move
+    damping = _damping(layout.passage_lengths, layout.mean_passage, weights)
     for term in dict.fromkeys(terms):
         if (posting := postings.get(term)) is None:
             continue
         at, counts = layout.places[posting[0]], posting[1]
-        if len(at) * RARE < m:
-            near = _widen(line, at, counts, layout)
-            # A place that is near twice gets the same sum twice, and not the sum of both.
+        if RARE * max(len(at), FEW_PLACES) < m:
+            near = _widen(line, at, counts, layout.end)
+            # A place that is near to two of them occurs twice, and gets the same score twice, not the sum.
             scores[near] += _saturated(line[near], damping[near], corpus.idf(term), weights)
             line[near] = 0.0
         else:
             line[at] = counts
-            scores += _saturated(layout.passages(line), damping, corpus.idf(term), weights)
+            scores += _saturated(passages(line, layout.end), damping, corpus.idf(term), weights)
             line.fill(0.0)
     return scores[layout.places]
 
@@ -187,7 +188,7 @@ def rank(
     if ages is not None and weights.recency:
         recency = weights.recency * np.exp2(np.maximum(ages, 0.0) / -weights.recency_half_life)
         total += layout.line(recency)
-    total[~_found(cosine, lexical, layout)] = -np.inf
+    np.copyto(total, -np.inf, where=~_found(cosine, lexical, layout))
     at = _best(total, layout.members, limit)
     order = layout.members[at]
     return Ranking(
@@ -206,52 +207,52 @@ def _leg(values: RealArray | None, weight: float, n: int) -> FloatArray:
     if values is None:
         return np.zeros(n)
     exact = values.astype(np.float64, copy=False)
-    absent = np.isnan(exact)
-    if not absent.any():
+    if not math.isnan(exact.sum()):
         return standard(exact, weight)
+    present = ~np.isnan(exact)
     scores = np.zeros(n)
-    scores[~absent] = standard(exact[~absent], weight)
+    scores[present] = standard(exact[present], weight)
     return scores
 
 
 def _context(activation: FloatArray, layout: Layout, weights: RecallWeights) -> FloatArray:
-    """Return what each episode gets from its session; `activation` and the result are on the line."""
+    """Return what each episode has from its session; both on the line."""
     context = np.zeros(len(activation))
     if not len(layout.starts):
         return context
-    inner = context[layout.inner]
+    sessions, inner = activation[: layout.end], context[layout.inner]
     for distance, share in zip(REACH, layout.shares, strict=True):
-        received = beside(activation[: layout.end], distance)
+        received = beside(sessions, distance)
         received *= share
         received *= weights.neighbour / distance
         inner += received
-    inner += np.repeat(weights.session * _mean_of_best(activation, layout), layout.widths)
+    inner += np.repeat(weights.session * _mean_of_best(sessions, layout), layout.widths)
     return context
 
 
-def _mean_of_best(activation: FloatArray, layout: Layout) -> FloatArray:
+def _mean_of_best(sessions: FloatArray, layout: Layout) -> FloatArray:
     """Return per session the mean of its best three, or of all it has."""
-    left = activation[: layout.end].copy()
+    left = sessions.copy()
     left[layout.gaps] = -np.inf
     left = left[layout.inner]
     starts = layout.starts - layout.starts[0]
-    total = np.zeros(len(starts))
-    for taken in range(BEST_OF_SESSION):
+    best = np.maximum.reduceat(left, starts)
+    total = best.copy()
+    for taken in range(1, BEST_OF_SESSION):
+        # Of equal ones only the first is taken out; the others are the next best.
+        equal = np.flatnonzero(left == np.repeat(best, layout.widths))
+        left[equal[np.searchsorted(equal, starts)]] = -np.inf
         best = np.maximum.reduceat(left, starts)
-        total += np.where(taken < layout.sizes, best, 0.0)
-        if taken + 1 < BEST_OF_SESSION:
-            # Of equal ones only the first is taken out; the others are the next best.
-            equal = np.flatnonzero(left == np.repeat(best, layout.widths))
-            left[equal[np.searchsorted(equal, starts)]] = -np.inf
+        total += np.where(layout.sizes > taken, best, 0.0)
     return total / np.minimum(layout.sizes, BEST_OF_SESSION)
 
 
 def _damping(lengths: FloatArray, mean_length: float, weights: RecallWeights) -> FloatArray:
+    """Return what a count is set against, > 0: 0 would make no count at all 0 / 0."""
     k1, b = weights.bm25_k1, weights.bm25_b
     damping: FloatArray = lengths * (k1 * b / max(mean_length, 1.0))
-    damping += k1 * (1 - b)
-    # Never 0, so that a term that does not occur gives 0 and not 0 / 0.
-    return np.maximum(damping, np.finfo(np.float64).tiny, out=damping)
+    damping += max(k1 * (1 - b), np.finfo(np.float64).tiny)
+    return damping
 
 
 def _saturated(
@@ -263,11 +264,11 @@ def _saturated(
     return scores
 
 
-def _widen(line: FloatArray, at: IntArray, counts: IntArray, layout: Layout) -> IntArray:
-    """Add counts to the passages that the places `at` are part of, and return the places of these."""
+def _widen(line: npt.NDArray[np.float32], at: IntArray, counts: IntArray, end: int) -> IntArray:
+    """Add counts to all passages that the places `at` are part of; return the places of these."""
     line[at] = counts
     near = [at]
-    social = at < layout.end
+    social = at < end
     at, counts = at[social], counts[social]
     for distance in REACH:
         for step in (-distance, distance):
@@ -277,39 +278,35 @@ def _widen(line: FloatArray, at: IntArray, counts: IntArray, layout: Layout) -> 
 
 
 def _found(cosine: RealArray | None, lexical: FloatArray | None, layout: Layout) -> BoolArray:
-    """Return on the line who is found, by itself or by a neighbour."""
+    """Return who on the line is found, by itself or by a neighbour."""
     direct = np.zeros(len(layout.lengths), dtype=np.bool_)
     if cosine is not None:
         direct |= cosine > 0  # false for NaN
     if lexical is not None:
         direct |= lexical > 0
-    line = layout.line(direct)
-    found: BoolArray = line.copy()
-    inner = found[layout.inner]
-    for distance in REACH:
-        inner |= beside(line[: layout.end], distance)
+    found: BoolArray = passages(layout.line(direct), layout.end)
     found[layout.gaps] = False
     return found
 
 
 def _best(total: FloatArray, members: IntArray, limit: int | None) -> IntArray:
-    """Return the places of the best, without those of -inf.
+    """Return the places of the best, but for those of -inf.
 
     Scores that agree after rounding are equal, and of equal ones the newer is first.
     """
     if limit == 0:
         return np.zeros(0, dtype=np.int64)
-    least = -np.inf if limit is None else _bound(total, limit)
     # Whatever might round to the last score takes part in the sort, which knows how to break a tie.
-    at = np.flatnonzero((total >= least - 2 * 10**-DECIMALS) & (total > -np.inf))
+    least = -math.inf if limit is None else _bound(total, limit) - 2 * 10**-DECIMALS
+    at = np.flatnonzero(total >= max(least, np.finfo(np.float64).min))
     order: IntArray = at[np.lexsort((-members[at], -total[at].round(DECIMALS)))][:limit]
     return order
 
 
 def _bound(total: FloatArray, limit: int) -> float:
-    """Return what the `limit`-th best has at least: the `limit`-th best of the best of pieces.
+    """Return what the best `limit` have at least: the last of the best `limit` of the best of pieces.
 
-    To sort the pieces is less than to sort all; with many more pieces than `limit` it is nearly as good.
+    Of many more pieces than `limit`, that is nearly the last of all; and they are quickly sorted.
     """
     if len(total) <= limit:
         return -math.inf

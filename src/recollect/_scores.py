@@ -21,8 +21,9 @@ def standard(values: npt.NDArray[np.float64], weight: float) -> npt.NDArray[np.f
     """Return weighted standard scores; 0 where there is nothing but noise."""
     if len(values) == 0:
         return np.zeros(0)
-    scores: npt.NDArray[np.float64] = values - values.mean()
+    n = len(values)
+    scores: npt.NDArray[np.float64] = values - np.add.reduce(values) / n
     # Not a dot product: BLAS may split it over threads, whose number would then show in the last bits.
-    deviation = math.sqrt(float(np.square(scores).mean()))
+    deviation = math.sqrt(float(np.add.reduce(np.square(scores))) / n)
     scores *= weight / deviation if deviation > NOISE else 0.0
     return scores

@@ -11,7 +11,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from recollect import RecallWeights
-from recollect._ranking import Corpus, Layout, Ranking, bm25, passage_bm25, postings_of, rank
+from recollect._layout import REACH, Layout, beside
+from recollect._ranking import FEW_PLACES, RARE, Corpus, Ranking, bm25, passage_bm25, postings_of, rank
 from recollect.stores import Candidates
 
 TERMS = ("cat", "dog", "eel")
@@ -101,7 +102,7 @@ def mates(table: Sequence[Row], i: int) -> list[int]:
     return [j for j, row in enumerate(table) if row.session == table[i].session]
 
 
-def beside(table: Sequence[Row], i: int, distance: int) -> list[int]:
+def mates_beside(table: Sequence[Row], i: int, distance: int) -> list[int]:
     session = mates(table, i)
     at = session.index(i)
     return [session[at + side] for side in (-distance, distance) if 0 <= at + side < len(session)]
@@ -134,17 +135,18 @@ def standard(values: Sequence[float | None]) -> list[float]:
 
 
 def textbook_words(
-    table: Sequence[Row], query: Sequence[str], weights: RecallWeights, others: int
+    table: Sequence[Row], query: Sequence[str], weights: RecallWeights, others: int, rest: Sequence[Row] = ()
 ) -> tuple[list[float], list[float]]:
-    """BM25 of the episodes, and of their passages."""
-    corpus = corpus_of(table, others)
+    """BM25 of the episodes, and of their passages, beside a rest without terms, sessions and scores."""
+    corpus = corpus_of([*table, *rest], others)
     n = len(table)
     lengths = [float(row.length) for row in table]
     own = textbook_bm25(query, [row.counts for row in table], lengths, corpus.mean_length, corpus, weights)
-    passages = [sorted({i, *beside(table, i, 1), *beside(table, i, 2)}) for i in range(n)]
+    passages = [sorted({i, *mates_beside(table, i, 1), *mates_beside(table, i, 2)}) for i in range(n)]
     counts = [[sum(table[j].counts[t] for j in at) for t in range(len(TERMS))] for at in passages]
     widths = [sum(lengths[j] for j in at) for at in passages]
-    return own, textbook_bm25(query, counts, widths, sum(widths) / max(n, 1), corpus, weights)
+    mean_width = (sum(widths) + sum(row.length for row in rest)) / max(n + len(rest), 1)
+    return own, textbook_bm25(query, counts, widths, mean_width, corpus, weights)
 
 
 def textbook_totals(
@@ -170,13 +172,13 @@ def textbook_totals(
         total = activation[i] + weights.length * verbosity[i]
         total += weights.recency * 2 ** (-max(table[i].age, 0) / weights.recency_half_life)
         for distance in (1, 2):
-            if near := beside(table, i, distance):
+            if near := mates_beside(table, i, distance):
                 total += weights.neighbour / distance * sum(activation[j] for j in near) / len(near)
         if table[i].session >= 0:
             best = sorted((activation[j] for j in mates(table, i)), reverse=True)[:3]
             total += weights.session * sum(best) / len(best)
         totals.append(total)
-        if direct.intersection([i, *beside(table, i, 1), *beside(table, i, 2)]):
+        if direct.intersection([i, *mates_beside(table, i, 1), *mates_beside(table, i, 2)]):
             found.add(i)
     return totals, found
 
@@ -234,27 +236,59 @@ def test_bm25_is_the_textbooks(
     assert passage_bm25(*words) == pytest.approx(passage)
 
 
-@settings(max_examples=200)
-@given(tables)
-def test_neighbours_are_those_of_the_session(table: list[Row]) -> None:
+def seen_beside(table: Sequence[Row], distance: int) -> tuple[list[list[int]], list[float]]:
+    """Who is beside each episode by the layout, and what share each of them has."""
     layout = layout_of(table)
-    for distance, sides, shares in zip((1, 2), layout.neighbours, layout.shares, strict=True):
-        for i in range(len(table)):
-            near = beside(table, i, distance)
-            assert sorted(j for j in sides[:, i].tolist() if j < len(table)) == near
-            assert shares[i] == (1 / len(near) if near else 0)
+    everybody = np.array([2.0**i for i in range(len(table))])
+    line, shares = np.zeros((2, len(layout.members)))
+    line[layout.inner] = beside(layout.line(everybody)[: layout.end], distance)
+    shares[layout.inner] = layout.shares[REACH.index(distance)]
+    near = [[i for i in range(len(table)) if int(bits) >> i & 1] for bits in line[layout.places]]
+    return near, shares[layout.places].tolist()
 
 
 @settings(max_examples=200)
-@given(tables, rows, st.integers(0, LARGEST))
-def test_episode_of_another_session_changes_no_neighbour(table: list[Row], row: Row, place: int) -> None:
+@given(tables, st.sampled_from(REACH))
+def test_neighbours_are_those_of_the_session(table: list[Row], distance: int) -> None:
+    near, shares = seen_beside(table, distance)
+    assert near == [mates_beside(table, i, distance) for i in range(len(table))]
+    assert shares == [1 / len(each) if each else 0 for each in near]
+
+
+@settings(max_examples=200)
+@given(tables, rows, st.integers(0, LARGEST), st.sampled_from(REACH))
+def test_episode_of_another_session_changes_no_neighbour(
+    table: list[Row], row: Row, place: int, distance: int
+) -> None:
     place = min(place, len(table))
     grown = [*table[:place], replace(row, session=9), *table[place:]]
-    before, after = layout_of(table), layout_of(grown)
-    moved = [i + (i >= place) for i in range(len(table) + 1)]  # nobody, at the end, moves too
-    for was, now in zip(before.neighbours, after.neighbours, strict=True):
-        for i in range(len(table)):
-            assert [moved[j] for j in was[:, i]] == now[:, moved[i]].tolist()
+    moved = [i + (i >= place) for i in range(len(table))]
+    (before, _), (after, _) = seen_beside(table, distance), seen_beside(grown, distance)
+    for i, was in enumerate(before):
+        assert [moved[j] for j in was] == after[moved[i]]
+
+
+@settings(max_examples=200)
+@given(tables)
+def test_line_has_every_episode_once_and_nobody_in_its_gaps(table: list[Row]) -> None:
+    layout = layout_of(table)
+    assert layout.members[layout.places].tolist() == list(range(len(table)))
+    assert sorted([*layout.places.tolist(), *layout.gaps.tolist()]) == list(range(len(layout.members)))
+    for gapless in (layout.verbosity, layout.line(np.ones(len(table)))):
+        assert not gapless[layout.gaps].any()
+
+
+@settings(max_examples=100)
+@given(tables, queries, weights, elsewhere)
+def test_passage_of_a_rare_term_is_the_textbooks(
+    table: list[Row], query: list[str], weights: RecallWeights, others: int
+) -> None:
+    rest = [Row(session=-1, length=3, counts=(0, 0, 0), cosine=None, age=0.0)] * (RARE * FEW_PLACES)
+    long = [*table, *rest]
+    words = (query, postings(long), layout_of(long), corpus_of(long, others), weights)
+    own, passage = textbook_words(table, query, weights, others, rest)
+    assert bm25(*words) == pytest.approx([*own, *[0.0] * len(rest)])
+    assert passage_bm25(*words) == pytest.approx([*passage, *[0.0] * len(rest)])
 
 
 @settings(max_examples=200)

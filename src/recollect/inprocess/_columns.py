@@ -118,13 +118,14 @@ class VectorTable:
 
     def cosines(self, query: "Vectors", n: int) -> "Floats":
         """Return each episode's best cosine, shape (n,), NaN where it has no vector."""
-        best: Floats = np.full(n, np.nan)
         used = len(self._owners)
-        if not used:
-            return best
-        cosines = self._matrix[:used] @ query
+        cosines = self._matrix[:used] @ query if used else np.empty(0)
+        exact: Floats = cosines.astype(np.float64)
+        if self._one_each and used == n:
+            return exact
+        best: Floats = np.full(n, np.nan)
         if self._one_each:
-            best[:used] = cosines
+            best[:used] = exact
         else:
-            np.fmax.at(best, np.array(self._owners, dtype=np.int64), cosines.astype(np.float64))
+            np.fmax.at(best, np.array(self._owners, dtype=np.int64), exact)
         return best
