@@ -9,6 +9,7 @@ BOTH = "tests/properties/test_fact_machine.py -k both_stores"
 CASES = "tests/conformance/test_facts.py -k inprocess-asyncio"
 COLLECTING = "tests/test_gc.py -k asyncio"
 RACES = "tests/faults/test_racing_erasures.py -k asyncio"
+REPLICA = "tests/test_replica.py -k"
 
 
 @dataclass(frozen=True)
@@ -444,5 +445,54 @@ FAULTS = [
         "        _under_way.set(ref(self))\n",
         "        _under_way.set(ref(self))\n        ContextVar[object]('kept').set(self)\n",
         "tests/test_forget.py -k everything_is_forgotten_no_word",
+    ),
+    Fault(
+        "replica: erasures are not compared",
+        "postgres/_replica.py",
+        "tx >= known.tx and generation >= known.generation",
+        "tx >= known.tx",
+        f"{REPLICA} forgotten_text",
+    ),
+    Fault(
+        "replica: nobody takes note of what is stored",
+        "postgres/episodes.py",
+        "                self._saw(write.tenant, outcome)\n",
+        "                pass\n",
+        f"{REPLICA} has_stored",
+    ),
+    Fault(
+        "replica: vectors that come later are not told of",
+        "postgres/episodes.py",
+        "        await self._postgres.advance(tenant.key)\n",
+        "",
+        f"{REPLICA} has_stored",
+    ),
+    Fault(
+        "replica: what is restored is not told of",
+        "postgres/transferring.py",
+        "        await self._postgres.advance(tenant.key)\n",
+        "",
+        f"{REPLICA} restored",
+    ),
+    Fault(
+        "replica: a tenant of which nothing is known is read from it",
+        "postgres/_replica.py",
+        "    ask_at: float = math.inf\n",
+        "    ask_at: float = 0.0\n",
+        f"{REPLICA} nothing_is_known",
+    ),
+    Fault(
+        "replica: one that hangs takes all the time there is",
+        "postgres/_replica.py",
+        "min(self._patience, half_of_the_rest())",
+        "math.inf",
+        f"{REPLICA} hangs",
+    ),
+    Fault(
+        "replica: one that is away is asked all the same",
+        "postgres/_replica.py",
+        "        given = self._circuit.admit(started)\n",
+        "        given = self._circuit.admit(started + 3600)\n",
+        f"{REPLICA} left_alone",
     ),
 ]

@@ -220,6 +220,21 @@ async def test_what_was_restored_is_recalled_at_once(both: Open, replica: Replic
             assert await texts(bob) == {"the lamp is new"}
 
 
+async def test_what_was_known_at_a_point_is_answered_by_the_primary(
+    both: Open, primary: Open, replica: Replica
+) -> None:
+    async with both() as memory, primary() as elsewhere:
+        here, there = memory.user("alice"), elsewhere.user("alice")
+        await there.facts.add("alice", "lives_in", "Lisbon")
+        await replica.catch_up()
+        await known(here)
+        async with lagging(replica):
+            await there.facts.add("alice", "lives_in", "Porto")
+            point = (await there.facts.find()).basis  # as somebody else may be told it
+            hits = await here.recall_facts("lives in", known_at=point)
+            assert {hit.fact.object for hit in hits} == {"Lisbon", "Porto"}
+
+
 async def test_forgotten_text_does_not_come_back_from_a_replica_that_still_has_it(
     both: Open, replica: Replica
 ) -> None:
@@ -307,6 +322,20 @@ async def test_a_replica_that_dies_is_not_missed_and_is_used_when_it_is_back(
         await replica.catch_up()
         await read_again(replica, here, there)
         assert lines(caplog) == ["the replica of PostgreSQL is back"]
+
+
+async def test_a_replica_that_is_away_is_left_alone_but_for_a_try_now_and_then(
+    primary: Open, replica: Replica
+) -> None:
+    async with open_proxy(replica.dsn) as proxy, primary(read_postgres=proxy.dsn) as memory:
+        alice = memory.user("alice")
+        await alice.remember("the lamp is new")
+        await known(alice)
+        proxy.loses = lambda: True
+        for _ in range(50):
+            assert await texts(alice) == {"the lamp is new"}
+        # Each try is up to three connections; asked with every read it were at least a hundred and fifty.
+        assert 0 < proxy.cuts < 50
 
 
 async def test_nothing_is_written_to_the_replica(

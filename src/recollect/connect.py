@@ -68,9 +68,9 @@ async def open_memory(
         postgres: None for in process; "postgresql://..."; "embedded:PATH" for a PostgreSQL that is
             started for you; or an `asyncpg.Pool` of yours, which is not closed, and gets no codec: vectors
             go over it as hexadecimal text instead of in pgvector's binary format.
-        read_postgres: DSN of a streaming replica, which answers `recall` and `recall_facts`; what this
-            process has stored, read or forgotten is never missed there: where the replica is not as far, or
-            does not answer, the primary does.
+        read_postgres: DSN of a streaming replica, which answers `recall` and `recall_facts`. What was
+            stored, read or forgotten through this memory is never missed: where the replica is not as far,
+            or does not answer, the primary does.
         redis: None for working memory in process, which goes with its tenant's place in the tenant map;
             "redis://...", "rediss://...", "redis+cluster://...", or a `redis.asyncio` client of yours, which
             is not closed.

@@ -156,7 +156,9 @@ class PostgresFacts(FactStore):
             texts += self._sql["vectors"]
             extra += ", " + self._sql["cosine"].replace("{query}", query.given(given))
         statement = query.statement(columns=extra, texts=texts)
-        rows = await self._postgres.read(statement, tenant.key, *query.values[1:])
+        # How far a replica is, says nothing of a point that was named elsewhere.
+        read = self._postgres.read if filter.known is None else self._postgres.fetch
+        rows = await read(statement, tenant.key, *query.values[1:])
         found = [row for row in rows if row["id"] is not None]
         return FactCandidates(
             facts=FoundFacts(found),
