@@ -14,14 +14,19 @@ import pytest
 
 from recollect import ConfigurationError, Memory, Settings, UserMemory, blocking, open_memory
 from recollect._bridge import over_bridge
-from recollect.postgres import Postgres, _replica, open_pool
-from recollect.postgres._replica import open_replica
+from recollect.inprocess import InProcessWorking
+from recollect.postgres import Postgres, PostgresArchive, _replica, open_pool
+from recollect.postgres._replica import Replicated, open_replica
 from recollect.postgres.upkeep import migrate_schema
 from recollect.testing import HashEmbedder
 
-from .beside import execute
+from .beside import connected, execute
 from .conftest import PrivateServer
+from .faults.conftest import with_option
+from .faults.interruption import HANGS, everything_is_given_back, running_tasks, until
 from .faults.proxy import open_proxy
+from .faults.test_cancellation import CANCELLATIONS
+from .faults.test_remains import there_is
 from .replicas import PATIENCE, Replica
 
 Open = Callable[..., AbstractAsyncContextManager[Memory]]
@@ -468,6 +473,50 @@ async def test_a_statement_that_is_in_the_way_of_the_replay_is_answered_by_the_p
         assert await read() == [False]
         tasks.cancel_scope.cancel()
     assert lines(caplog) == ["the replica of PostgreSQL does not answer (Overloaded): the primary is read"]
+
+
+@pytest.mark.asyncio_only
+@pytest.mark.parametrize("how", CANCELLATIONS)
+async def test_a_search_that_is_cancelled_anywhere_gives_its_connections_back(
+    private_server: PrivateServer, replica: Replica, replicated_schema: str, how: str
+) -> None:
+    name = f"test-{uuid4()}"
+    async with (
+        open_pool(private_server.dsn, max_size=2) as pool,
+        open_pool(with_option(replica.dsn, f"application_name={name}"), max_size=2) as copy,
+        connected(replica.dsn) as watch,
+    ):
+        postgres = Replicated(Postgres(pool), Postgres(copy), schema=replicated_schema, patience=HANGS)
+        archive = PostgresArchive(postgres, schema=replicated_schema, vector="public")
+        memory = Memory(archive=archive, working=InProcessWorking(), namespace=name, embedder=HashEmbedder())
+        alice = memory.user("alice")
+        await alice.remember("the lamp is new", session_id="s")
+        await known(alice)
+        await replica.catch_up()
+        tasks, at, interrupted = running_tasks(), 0, True
+        while interrupted:
+            at += 1
+            with anyio.fail_after(HANGS):
+                search = partial(alice.recall, "the lamp", neighbours=1)
+                interrupted = await CANCELLATIONS[how](search, at)
+            await everything_is_given_back(copy, tasks, watch, name)
+            await everything_is_given_back(pool, tasks, watch, name)
+            assert await texts(alice) == {"the lamp is new"}
+        assert at > 6, "the call was hardly interrupted"
+
+
+@pytest.mark.parametrize("away", [False, True], ids=["there", "away"])
+async def test_nothing_is_left_of_a_memory_with_a_replica(both: Open, replica: Replica, away: bool) -> None:
+    async with both():  # what is imported or made once
+        pass
+    before = there_is()
+    if away:
+        replica.kill()
+    async with both() as memory:
+        await memory.user("alice").remember("the lamp is new")
+        await known(memory.user("alice"))
+        await known(memory.user("alice"))
+    await until(lambda: there_is() == before, "something was left")
 
 
 async def refused(opened: AbstractAsyncContextManager[Memory]) -> str:
