@@ -1,7 +1,9 @@
 """Tables that are cut by tenant: made so once, and each call touches the partitions of its tenants only."""
 
+import re
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from functools import partial
+from importlib.resources import files
 from uuid import uuid4
 
 import anyio
@@ -10,10 +12,12 @@ import pytest
 
 from recollect import ConfigurationError, SchemaError, Tenant, UserMemory, open_memory
 from recollect.postgres import migrate_schema, schema_sql, schema_status
+from recollect.postgres._sql import statements
 from recollect.testing import HashEmbedder
 from recollect.testing._fact_material import year
 
 from .beside import execute
+from .pages import DOCS
 
 SHARED = {"embedder", "migration", "predicate"}
 """Tables without a tenant."""
@@ -291,3 +295,44 @@ async def test_what_an_erasure_has_left_is_found_in_every_partition(postgres_dsn
         found = await memory.gc()
         assert (found.episode_vectors, found.fact_vectors) == (0, 0)
         assert [await user.export(vectors=True) for user in users] == before
+
+
+# What the page says.
+
+ACROSS = {
+    "directory": {
+        "tenants", "users", "unconsolidated", "has_named_users", "embedder", "record_embedder", "stop_writes",
+        "replace_embedder", "drop_vectors", "make_pending",
+    },
+    "episodes": {"append", "named"},
+    "predicates": {"rules", "stop_writes", "record", "using"},
+    "transfer": {"recorded"},
+}  # fmt: skip
+"""Statements that are not about one tenant: of several, of all, or of tables without one."""
+
+
+async def test_the_page_distributes_every_table_there_is(
+    shared_schema: str, watch: asyncpg.Connection
+) -> None:
+    page = (DOCS / "scaling.md").read_text(encoding="utf-8")
+    distributed = re.findall(r"create_distributed_table\('recollect\.(\w+)', 'tenant'", page)
+    references = re.findall(r"create_reference_table\('recollect\.(\w+)'", page)
+    tables = set(await parts_of(watch, shared_schema))
+    assert sorted(distributed) == sorted(tables - SHARED)
+    assert sorted(references) == sorted(SHARED)
+    # What a foreign key points to comes first.
+    assert distributed.index("episode") < distributed.index("passed_over")
+    assert page.count("colocate_with => 'recollect.tenant'") == len(distributed) - 1
+
+
+OF_ONE = re.compile(r"tenant = \$1|\(\s*tenant,[^)]*\)\s*(values \(|select( distinct)?\s+)\$1")
+
+
+def test_all_other_statements_are_of_one_tenant() -> None:
+    across: dict[str, set[str]] = {}
+    for path in (files("recollect.postgres") / "sql").iterdir():
+        for block, sql in statements(path.stem, schema="s", vector="v").items():
+            is_whole = '"s".' in sql and not sql.startswith("-- Part of")
+            if is_whole and not OF_ONE.search(sql):
+                across.setdefault(path.stem, set()).add(block)
+    assert across == ACROSS
