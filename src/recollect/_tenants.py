@@ -3,6 +3,7 @@ from collections import OrderedDict
 from collections.abc import AsyncGenerator, Callable, Hashable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
+from time import monotonic
 from typing import Generic, TypeVar
 
 import anyio
@@ -20,7 +21,8 @@ logger = logging.getLogger("recollect")
 
 
 @dataclass(slots=True, eq=False)
-class _Slot(Generic[S]):
+class _Slot(Generic[K, S]):
+    tenant: K
     state: S
     leases: int = 0
     idle_since: float = 0.0
@@ -52,7 +54,7 @@ class TenantMap(Generic[K, S]):
         patience: float = 10.0,
         pinned: Callable[[S], bool] = lambda state: False,
         on_evict: Callable[[K, S], None] | None = None,
-        now: Callable[[], float] = anyio.current_time,
+        now: Callable[[], float] = monotonic,
     ) -> None:
         if (capacity is not None and capacity < 1) or (ttl is not None and ttl <= 0):
             msg = f"need capacity >= 1 and ttl > 0, got {capacity} and {ttl}"
@@ -64,19 +66,20 @@ class TenantMap(Generic[K, S]):
         self._is_pinned = pinned
         self._on_evict = on_evict
         self._now = now
-        self._leased: dict[K, _Slot[S]] = {}
-        self._pinned: dict[K, _Slot[S]] = {}
-        # Longest idle first, so both the expired and the least recently used are at the front.
-        self._idle: OrderedDict[K, _Slot[S]] = OrderedDict()
+        self._slots: dict[K, _Slot[K, S]] = {}
+        self._leased = 0  # of them, those that somebody holds
+        # Those that may be evicted: longest idle first, so both the expired and the least recently used are
+        # at the front. Slots are told apart by what they are, which costs less than to hash a tenant.
+        self._idle: OrderedDict[_Slot[K, S], None] = OrderedDict()
         self._room: anyio.Event | None = None  # exists while somebody waits; set when room appears
 
     def __len__(self) -> int:
-        return len(self._leased) + len(self._pinned) + len(self._idle)
+        return len(self._slots)
 
     @property
     def leased(self) -> int:
         """Tenants that somebody holds."""
-        return len(self._leased)
+        return self._leased
 
     @asynccontextmanager
     async def lease(self, tenant: K) -> AsyncGenerator[S]:
@@ -125,59 +128,54 @@ class TenantMap(Generic[K, S]):
 
     def held(self, tenant: K) -> S:
         """Return the state of a tenant that the caller leases."""
-        return self._leased[tenant].state
+        return self._slots[tenant].state
 
     def peek(self, tenant: K) -> S | None:
         """Return the state of a tenant, if there is one, without using it."""
-        for held in (self._leased, self._pinned, self._idle):
-            if tenant in held:
-                return held[tenant].state
-        return None
+        slot = self._slots.get(tenant)
+        return None if slot is None else slot.state
 
     def known(self) -> list[K]:
         """Return the tenants that the map holds, those that were idle for too long among them."""
-        return [*self._leased, *self._pinned, *self._idle]
+        return [*self._slots]
 
     # The rest runs without an await: the map is consistent whenever another task can look at it.
 
     def _has_room_for(self, tenant: K) -> bool:
-        held = len(self._leased) + len(self._pinned)
-        return held < self._capacity or tenant in self._leased or tenant in self._pinned
+        if len(self._slots) - len(self._idle) < self._capacity:
+            return True
+        slot = self._slots.get(tenant)
+        return slot is not None and slot not in self._idle
 
     def admit(self, tenant: K) -> S:
         """Lease at once, whether there is room or not; `acquire` is the polite way."""
-        slot = self._leased.get(tenant)
+        slot = self._slots.get(tenant)
+        if slot is not None and slot.leases == 0 and slot in self._idle:
+            if self._is_over(slot):  # and only nobody had looked
+                self._evict(slot)
+                slot = None
+            else:
+                del self._idle[slot]
         if slot is None:
-            slot = self._revived(tenant) or _Slot(self._make(tenant))
-            self._leased[tenant] = slot
-            if self._idle:
-                self._make_room(self._now())
+            slot = self._slots[tenant] = _Slot(tenant, self._make(tenant))
+            self._make_room(self._now())
+        self._leased += slot.leases == 0
         slot.leases += 1
         return slot.state
 
-    def _revived(self, tenant: K) -> _Slot[S] | None:
-        """Take what is kept of a tenant, unless it was idle for too long and only nobody had looked."""
-        slot = self._idle.pop(tenant, None)
-        if slot is None:
-            return self._pinned.pop(tenant, None)
-        if not self._is_over(slot):
-            return slot
-        self._evicted(tenant, slot.state)
-        return None
-
     def is_over(self, tenant: K) -> bool:
         """Whether a tenant was idle for too long, so that what is held of it will not be used again."""
-        slot = self._idle.get(tenant)
-        return slot is not None and self._is_over(slot)
+        slot = self._slots.get(tenant)
+        return slot is not None and slot in self._idle and self._is_over(slot)
 
     def expire(self, tenant: K) -> bool:
         """Evict a tenant that was idle for too long; return whether it was."""
         if not self.is_over(tenant):
             return False
-        self._evicted(tenant, self._idle.pop(tenant).state)
+        self._evict(self._slots[tenant])
         return True
 
-    def _is_over(self, slot: _Slot[S]) -> bool:
+    def _is_over(self, slot: _Slot[K, S]) -> bool:
         return slot.idle_since <= self._now() - self._ttl
 
     def release(self, tenant: K) -> None:
@@ -186,15 +184,15 @@ class TenantMap(Generic[K, S]):
         Raises:
             LeaseError: nobody holds this tenant.
         """
-        slot = self._leased.get(tenant)
-        if slot is None:
+        slot = self._slots.get(tenant)
+        if slot is None or slot.leases == 0:
             raise LeaseError
         slot.leases -= 1
         if slot.leases == 0:
-            del self._leased[tenant]
+            self._leased -= 1
             slot.idle_since = self._now()
-            target = self._pinned if self._is_pinned(slot.state) else self._idle
-            target[tenant] = slot
+            if not self._is_pinned(slot.state):
+                self._idle[slot] = None
             self._make_room(slot.idle_since)
             if self._room is not None:
                 self._room.set()
@@ -205,17 +203,18 @@ class TenantMap(Generic[K, S]):
         for _ in range(SWEEP):
             if not self._idle:
                 return
-            tenant, slot = next(iter(self._idle.items()))
-            if len(self) <= self._capacity and slot.idle_since > horizon:
+            longest = next(iter(self._idle))
+            if longest.idle_since > horizon and len(self._slots) <= self._capacity:
                 return
-            del self._idle[tenant]
-            self._evicted(tenant, slot.state)
+            self._evict(longest)
 
-    def _evicted(self, tenant: K, state: S) -> None:
+    def _evict(self, slot: _Slot[K, S]) -> None:
+        del self._idle[slot]
+        del self._slots[slot.tenant]
         if self._on_evict is None:
             return
         try:
-            self._on_evict(tenant, state)
+            self._on_evict(slot.tenant, slot.state)
         except Exception as exc:  # noqa: BLE001  # boundary to user code: no other tenant's call may fail
             # Only the type: the message may quote what was evicted.
             logger.error("on_evict failed (%s); the tenant is gone", type(exc).__name__)  # noqa: TRY400

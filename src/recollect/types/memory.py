@@ -35,6 +35,9 @@ class Tenant:
         user = "" if self.user_id is None else f"/{quote(self.user_id, safe='')}"
         object.__setattr__(self, "key", quote(self.namespace, safe="") + user)
 
+    def __hash__(self) -> int:
+        return hash(self.key)  # a string keeps its hash
+
 
 _LIVES = ("user_idle_ttl", "variable_ttl", "session_ttl")
 _LONGEST = 1e11  # 3,000 years, which every store can count in its own way
