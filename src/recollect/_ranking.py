@@ -30,7 +30,7 @@ import numpy as np
 import numpy.typing as npt
 
 from ._layout import REACH, FloatArray, IntArray, Layout, beside, passages
-from ._scores import DECIMALS, standard
+from ._scores import DECIMALS, NOISE, standard
 from .types import RecallWeights
 
 BoolArray: TypeAlias = npt.NDArray[np.bool_]
@@ -156,6 +156,7 @@ def rank(
     cosine: RealArray | None,
     lexical: FloatArray | None,
     passage: FloatArray | None = None,
+    spread: tuple[float, float] | None = None,
     ages: FloatArray | None = None,
     weights: RecallWeights = DEFAULT_WEIGHTS,
     limit: int | None = None,
@@ -169,13 +170,14 @@ def rank(
         cosine: NaN for an episode without a vector, shape (n,); None without an embedder.
         lexical: the BM25 score; None if the query has no terms.
         passage: the BM25 score of the passage; without it `lexical` has the whole weight.
+        spread: mean and standard deviation of all cosines, if those of many are not told, and NaN.
         ages: seconds since each episode occurred; one in the future counts as of now.
         weights: of the parts.
         limit: at most so many, >= 0.
     """
     n = len(layout.lengths)
     split = weights.passage if passage is not None else 0.0
-    semantic = _leg(cosine, weights.semantic, n)
+    semantic = _leg(cosine, weights.semantic, n, spread)
     words = _leg(lexical, weights.lexical * (1 - split), n)
     if passage is not None:
         words += _leg(passage, weights.lexical * split, n)
@@ -202,16 +204,22 @@ def rank(
     )
 
 
-def _leg(values: RealArray | None, weight: float, n: int) -> FloatArray:
+def _leg(
+    values: RealArray | None, weight: float, n: int, spread: tuple[float, float] | None = None
+) -> FloatArray:
     """Return weighted standard scores over the values that are not NaN; 0 for NaN and for an absent leg."""
     if values is None:
         return np.zeros(n)
     exact = values.astype(np.float64, copy=False)
-    if not math.isnan(exact.sum()):
+    if spread is None and not math.isnan(exact.sum()):
         return standard(exact, weight)
     present = ~np.isnan(exact)
     scores = np.zeros(n)
-    scores[present] = standard(exact[present], weight)
+    if spread is None:
+        scores[present] = standard(exact[present], weight)
+    else:
+        mean, deviation = spread
+        scores[present] = (exact[present] - mean) * (weight / deviation if deviation > NOISE else 0.0)
     return scores
 
 

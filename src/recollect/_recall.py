@@ -48,11 +48,12 @@ async def recall(
         hits = [Recollection(episode=episode, score=0.0, signals=Signals()) for episode in found]
     else:
         terms = await query_terms(text, mode, composition.language)
-        query = Query(terms, await query_vector(composition, text, mode), filters)
+        wanted = limit if composition.reranker is None else max(limit, composition.limits.reranked)
+        vector = await query_vector(composition, text, mode)
+        query = Query(terms, vector, filters, limit=wanted, exact=composition.limits.exact_vectors)
         if not query.terms and query.vector is None:
             return ()
         candidates = await store.candidates(tenant, query)
-        wanted = limit if composition.reranker is None else max(limit, composition.limits.reranked)
         if len(candidates.seqs) > MANY:
             ranking, lexical = await to_thread.run_sync(_ranked, composition, query, candidates, wanted)
         else:
@@ -120,6 +121,7 @@ def _ranked(
         cosine=candidates.cosine,
         lexical=lexical,
         passage=passage_bm25(*words) if query.terms and weights.passage else None,
+        spread=candidates.spread,
         ages=composition.clock().timestamp() - candidates.occurred if weights.recency else None,
         weights=weights,
         limit=limit,

@@ -20,9 +20,10 @@ from .errors import ConfigurationError, InvalidInput
 from .hooks import After, Before, Event, Stage
 from .predicates import Predicate, Predicates
 from .stores import Archive, Embedder, Extractor, Reranker, WorkingStore
+from .stores.indexing import Indexing
 from .types import Limits, MemoryStatistics, Page, RecallWeights, Tenant
 from .types.capabilities import Capabilities, MemoryHealth
-from .types.governing import Garbage
+from .types.governing import Garbage, Indexed
 from .user import UserMemory
 from .user.dispatching import supported_ops
 
@@ -249,6 +250,31 @@ class Memory:
         if not isinstance(cast("object", dry_run), bool):
             raise InvalidInput("dry_run", f"expected a bool, got {type(dry_run).__name__}")
         return await collect(self._composition, dry_run=dry_run)
+
+    async def index_vectors(self) -> Indexed:
+        """Make an index of the vectors of each user with more than `Limits.exact_vectors`; drop others.
+
+        Of all users of all namespaces. To be called now and then, by somebody who owns the tables: no other
+        call makes one. Without it every recall compares all vectors of its user, which takes the longer the
+        more there are. With it recalls of that user compare the nearest, those with words of the query, and
+        those beside them; all others just as before. An index that is there is dropped when its user
+        has less than half of that, was forgotten, or has vectors of another embedder.
+
+        Others may read and write meanwhile. Cut off, it has done a part of the work, and the next call does
+        the rest. Not bounded by the deadline. In process there is nothing to do.
+
+        Raises:
+            Overloaded: another process is at it.
+            ConfigurationError: the database user does not own the tables, pgvector is older than 0.8, or the
+                pool has a single connection.
+        """
+        composition = self._composition
+        composition.ensure_open()
+        await checkpoint_if_cancelled()
+        if not isinstance(composition.archive, Indexing):
+            return Indexed(built=0, kept=0, dropped=0)
+        done = await composition.archive.index_vectors(above=composition.limits.exact_vectors)
+        return Indexed(built=done.built, kept=done.kept, dropped=done.dropped)
 
     def supported_ops(self) -> frozenset[str]:
         """Return the names of what `UserMemory.dispatch` can do: all but what this composition cannot."""

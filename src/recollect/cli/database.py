@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from ..types import Garbage
+from ..types import Garbage, Indexed, Limits
 from .options import AsJson, Partitions, Schema, Server
 from .running import explained, opened, output, run, stored_at
 
@@ -79,6 +79,30 @@ def gc(
         console.print("removed")
     else:
         console.print("run it with --apply to remove them")
+
+
+@app.command()
+def index(
+    postgres: Server = None,
+    schema: Schema = "recollect",
+    above: Annotated[
+        int,
+        typer.Option(min=1, help="Vectors of a user that need no index."),
+    ] = Limits().exact_vectors,
+    as_json: AsJson = False,
+) -> None:
+    """Make an index of the vectors of each user who has many, and drop those that are of no use any more."""
+
+    async def make() -> Indexed:
+        async with opened(postgres, "default", schema, limits=Limits(exact_vectors=above)) as memory:
+            return await memory.index_vectors()
+        raise AssertionError  # the block returns, or has failed
+
+    found = run(make)
+    if as_json:
+        typer.echo(json.dumps({"schema": schema, "above": above, **found.model_dump()}))
+    else:
+        output().print(f"built {found.built}, kept {found.kept}, dropped {found.dropped}")
 
 
 @app.command()

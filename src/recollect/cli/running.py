@@ -16,6 +16,7 @@ from ..connect import open_memory
 from ..errors import RecollectError
 from ..memory import Memory
 from ..predicates import Predicate
+from ..types import Limits
 from .excerpts import printable
 
 T = TypeVar("T")
@@ -63,7 +64,12 @@ def _data_home() -> Path:
 
 
 def opened(
-    postgres: str | None, namespace: str, schema: str, *, predicates: Sequence[Predicate] = ()
+    postgres: str | None,
+    namespace: str,
+    schema: str,
+    *,
+    predicates: Sequence[Predicate] = (),
+    limits: Limits = Limits(),
 ) -> AbstractAsyncContextManager[Memory]:
     """Open the memory that the options of a command name."""
     return open_memory(
@@ -71,6 +77,7 @@ def opened(
         namespace=namespace,
         schema=schema,
         predicates=predicates,
+        limits=limits,
         deadline=DEADLINE,
     )
 

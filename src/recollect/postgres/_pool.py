@@ -54,6 +54,11 @@ class Postgres:
         self._pool = pool
         self.binary = binary
 
+    @property
+    def connections(self) -> int:
+        """How many there may be at once."""
+        return self._pool.get_max_size()
+
     async def fetch(self, sql: str, *args: object) -> Sequence[asyncpg.Record]:
         """Run one idempotent statement as a transaction of its own, again if that may help."""
 
@@ -95,18 +100,18 @@ class Postgres:
         """Ask the replica whether it answers; None if there is none."""
         return None
 
-    async def transaction(self, work: Callable[[Connection], Awaitable[T]], *, by_key: bool = False) -> T:
+    async def transaction(self, work: Callable[[Connection], Awaitable[T]], *, settings: str = "") -> T:
         """Run idempotent `work` in one READ COMMITTED transaction, again if that may help.
 
         Work can be cancelled, and is rolled back then. A commit that is cancelled may have happened.
 
         Args:
-            by_key: whether all of its statements look rows up by their keys.
+            settings: of the transaction, as statements that begin with `set local`.
         """
 
         async def once() -> T:
             async with self._connection() as conn:
-                await conn.execute(BEGIN + BY_KEY if by_key else BEGIN)
+                await conn.execute(BEGIN + settings)
                 result = await work(conn)
                 attempt.sent = True
                 await conn.execute("commit")

@@ -33,6 +33,11 @@ def quoted(identifier: str) -> str:
     return '"' + identifier.replace('"', '""') + '"'
 
 
+def literal(text: str) -> str:
+    """Quote a string, whatever the server takes a backslash for."""
+    return "E'" + text.replace("\\", "\\\\").replace("'", "''") + "'"
+
+
 def statements(name: str, *, schema: str, vector: str, binary: bool = False) -> Mapping[str, str]:
     """Return the blocks of `sql/<name>.sql` by name, for these schemas; what a reader fills in stays.
 

@@ -15,6 +15,7 @@ from ..errors import ConfigurationError, EmbeddingMismatch, TryLater
 from ..stores import Archive, Directory, Erased, Erasure
 from ..stores.changes import Rule
 from ..stores.garbage import Leftovers
+from ..stores.indexing import Indexing, Outcome
 from ..stores.traits import Traits
 from ..types import Health, Tenant
 from ._embedded import open_embedded
@@ -28,12 +29,13 @@ from .facts import PostgresFacts
 from .garbage import PostgresGarbage
 from .predicates import PostgresPredicates
 from .transferring import PostgresTransfers
+from .vector_indexes import PostgresVectorIndexes
 
 EMBEDDED = "embedded:"
 _SCHEMA = re.compile(r"[a-z_][a-z0-9_]{0,40}")
 
 
-class PostgresArchive(Archive):
+class PostgresArchive(Archive, Indexing):
     """Episodes and facts in one schema of a database. Borrows its pool.
 
     Args:
@@ -63,6 +65,7 @@ class PostgresArchive(Archive):
         )
         self._erasing = PostgresErasing(postgres, schema=schema, vector=vector, clock=clock)
         self._garbage = PostgresGarbage(postgres, schema=schema, vector=vector)
+        self._indexes = PostgresVectorIndexes(postgres, schema=schema, vector=vector)
 
     @property
     def episodes(self) -> PostgresEpisodes:
@@ -129,6 +132,9 @@ class PostgresArchive(Archive):
 
     async def sweep(self, tenant: Tenant, *, dry_run: bool) -> Leftovers:
         return await self._garbage.sweep(tenant, dry_run=dry_run)
+
+    async def index_vectors(self, *, above: int) -> Outcome:
+        return await self._indexes.index(above=above)
 
 
 class PostgresDirectory(Directory):

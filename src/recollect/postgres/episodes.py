@@ -58,7 +58,9 @@ class PostgresEpisodes(EpisodeStore):
         self._given: Callable[[Vectors], Sequence[object]] = (
             vectors.packed if postgres.binary else vectors.spelled
         )
-        self._search = PostgresSearch(postgres, self._sql, self._given)
+        self._search = PostgresSearch(
+            postgres, schema=schema, vector=vector, sql=self._sql, given=self._given
+        )
         self._clock = None if clock is None else aware(clock)
         self.embedder: tuple[str | None, int | None] = (None, None)
         """Model and dimensions that this process adopted: what else is in the archive then, is kept out."""

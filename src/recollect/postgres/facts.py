@@ -17,7 +17,7 @@ from ..stores.facts import FactCandidates, FactFilter, FactPosition, FoundFact, 
 from ..types import Tenant
 from . import vectors
 from ._errors import ConnectionLost
-from ._pool import Connection, Postgres
+from ._pool import BY_KEY, Connection, Postgres
 from ._sql import statements
 from .fact_filters import FactQuery
 from .fact_rebuilding import differing_slots, erased
@@ -69,7 +69,7 @@ class PostgresFacts(FactStore):
             return outcomes
 
         try:
-            outcomes = await self._postgres.transaction(work, by_key=True)
+            outcomes = await self._postgres.transaction(work, settings=BY_KEY)
         except _NothingWritten as nothing:
             outcomes = nothing.outcomes
         except ConnectionLost:

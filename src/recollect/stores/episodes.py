@@ -81,11 +81,15 @@ class Query:
     Attributes:
         terms: analysed, distinct, in order of first appearance.
         vector: shape (dimensions,), float32, L2-normalised; None without an embedder.
+        limit: how many of the best are wanted, of those that pass the filters.
+        exact: up to so many episodes that pass the filters, every vector is compared.
     """
 
     terms: tuple[str, ...]
     vector: "Vectors | None"
     filters: Filters
+    limit: int = 1_000
+    exact: int = 20_000
 
 
 @dataclass(frozen=True, slots=True)
@@ -97,8 +101,9 @@ class Candidates:
         sessions: shape (n,), equal codes >= 0 for one session, -1 for none.
         lengths: shape (n,), terms of each episode.
         occurred: shape (n,), Unix seconds of `occurred_at`.
-        cosine: shape (n,), the best of an episode's chunks, NaN where there is no vector; None
-            without a query vector.
+        cosine: shape (n,), the best of an episode's chunks, NaN where there is no vector, or where it was
+            not compared; None without a query vector.
+        spread: mean and standard deviation of the cosines of all n, if not all were compared.
         postings: per query term that occurs, the indices of the episodes it occurs in, ascending,
             and how often it occurs there.
         documents: episodes of the whole tenant, whatever the filters; so are the next two.
@@ -117,6 +122,7 @@ class Candidates:
     documents: int
     terms: int
     frequencies: Mapping[str, int]
+    spread: tuple[float, float] | None = None
     memo: dict[str, Any] = field(default_factory=dict[str, Any])
 
     def only(self, keep: "Booleans") -> "Candidates":
@@ -198,7 +204,11 @@ class EpisodeStore(Protocol):
         ...
 
     async def candidates(self, tenant: Tenant, query: Query) -> Candidates:
-        """Look at every episode that passes the filters. Never truncated, never approximate."""
+        """Look at every episode that passes the filters. Never truncated.
+
+        Of more than `query.exact` of them, a store may leave out cosines, if it has compared at least
+        `query.limit`, among them nearly all of the nearest; all that it tells are exact.
+        """
         ...
 
     async def unembedded(self, tenant: Tenant, *, after: int = 0, limit: int) -> Sequence[Episode]:

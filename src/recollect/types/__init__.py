@@ -17,7 +17,7 @@ from .facts import (
     Span,
     Transaction,
 )
-from .governing import Garbage, Receipt
+from .governing import Garbage, Indexed, Receipt
 from .memory import (
     EmbeddingState,
     Episode,
@@ -73,6 +73,7 @@ __all__ = (
     "Forever",
     "Garbage",
     "Health",
+    "Indexed",
     "Limits",
     "MemoryStatistics",
     "Message",

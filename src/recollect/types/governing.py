@@ -21,6 +21,16 @@ class Receipt(Value):
     )
 
 
+class Indexed(Value):
+    """What became of the indexes of vectors: one for each user who has too many to compare them all."""
+
+    built: int = Field(description="made now")
+    kept: int = Field(description="there already, and still needed")
+    dropped: int = Field(
+        description="of users who have few by now, of an embedder that was replaced, or cut off half-way"
+    )
+
+
 class Garbage(Value):
     """What nothing could ask for any more, of all users of all namespaces, by kind."""
 

@@ -57,6 +57,8 @@ class Limits:
         max_batch: drafts in one `remember_many`.
         chunk_chars: characters embedded as one vector; longer text is embedded in chunks.
         cached_embeddings: texts whose vectors are kept in process.
+        exact_vectors: of one user, compared one by one in every recall; of whoever has more, `index_vectors`
+            makes an index, which finds nearly all of the nearest.
         reranked: hits given to the reranker, or as many as are asked for if that is more.
         max_blocks, max_variables, max_notes, max_checkpoints: in one scope of working memory; of notes and
             checkpoints the oldest go.
@@ -77,6 +79,7 @@ class Limits:
     max_batch: int = 1_000
     chunk_chars: int = 2_000
     cached_embeddings: int = 4_096
+    exact_vectors: int = 20_000
     reranked: int = 50
     max_blocks: int = 100
     max_variables: int = 1_000

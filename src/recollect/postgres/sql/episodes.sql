@@ -167,10 +167,29 @@ from (
 
 -- name: meanings
 -- Exact: every vector of the tenant is compared. The query is read once, not once for each of them.
+-- If there is an index of this name, it only says so, and reads none.
+with index as materialized (
+    select exists (select from pg_index where indexrelid = to_regclass($3::text) and indisvalid) as there
+)
+select
+    (select there from index) as indexed,
+    string_agg(int8send(seq), '') as seqs,
+    string_agg(float8send(1 - (embedding operator({vector}.<=>) (select $2::{given_vector}::{vector}.vector))), '') as cosines
+from {schema}.episode_vector where tenant = $1 and not (select there from index)
+
+-- name: nearest
+-- By the index of the tenant, whose name is spelled out so that the planner knows it. Only the index gives rows
+-- in this order without a sort, and there sorts are turned off. It may give too few; the next one is exact.
+select seq from {schema}.episode_vector
+where tenant = {tenant} and {vector}.vector_dims(embedding) = {dimensions} {passing}
+order by embedding::{indexed} operator({vector}.<=>) $1::{given_vector}::{vector}.vector::{indexed} limit $2
+
+-- name: compared
+-- Like `meanings`, of some episodes.
 select
     string_agg(int8send(seq), '') as seqs,
     string_agg(float8send(1 - (embedding operator({vector}.<=>) (select $2::{given_vector}::{vector}.vector))), '') as cosines
-from {schema}.episode_vector where tenant = $1
+from {schema}.episode_vector where tenant = $1 and seq = any($3::bigint[])
 
 -- name: unembedded
 select {episode} from {schema}.episode
