@@ -24,7 +24,7 @@ TIMES = 4
 """The same for each episode that is wanted: others move up through the conversation around them."""
 
 SAMPLE = 500
-"""Episodes that mean and deviation are taken from, in equal distances: the same ones for every query."""
+"""Episodes that mean and deviation are taken from: the same ones for every query."""
 
 WORTH = 5
 """Episodes for each vector that an index is asked for; of fewer, to compare all is as fast."""
@@ -55,10 +55,10 @@ class Shortlist:
         n = len(candidates.seqs)
         layout = candidates.memo["layout"] = Layout.of(candidates.sessions, candidates.lengths)
         core = np.concatenate([nearest, _best_by_words(candidates, terms, layout, len(nearest) // 2)])
-        core_line = np.zeros(n)
-        core_line[core] = 1.0
-        chosen = passages(layout.line(core_line), layout.end)[layout.places] > 0
-        sample = np.unique(np.linspace(0, n - 1, SAMPLE).astype(np.int64))
+        line = np.zeros(n)
+        line[core] = 1.0
+        chosen = passages(layout.line(line), layout.end)[layout.places] > 0
+        sample = _sampled(candidates.seqs)
         chosen[sample] = True
         return cls(np.flatnonzero(chosen), sample)
 
@@ -67,6 +67,19 @@ class Shortlist:
         seen = cosine[self.sample]
         seen = seen[~np.isnan(seen)]
         return (float(seen.mean()), float(seen.std())) if len(seen) else (0.0, 0.0)
+
+
+def _sampled(seqs: "Integers") -> "Integers":
+    """Return the indices of those whose mixed numbers are the lowest: by chance, but it stays the same.
+
+    Not in equal distances, because conversations have rhythms. Mixed as by splitmix64.
+    """
+    mixed = seqs.astype(np.uint64)
+    for shift, factor in ((30, 0xBF58476D1CE4E5B9), (27, 0x94D049BB133111EB)):
+        mixed = (mixed ^ (mixed >> np.uint64(shift))) * np.uint64(factor)
+    mixed ^= mixed >> np.uint64(31)
+    count = min(SAMPLE, len(mixed))
+    return np.argpartition(mixed, count - 1)[:count]
 
 
 def is_complete(cosine: "Floats", nearest: "Integers", limit: int) -> bool:
