@@ -534,7 +534,21 @@ def test_what_an_erasure_has_left_is_counted_and_removed_when_that_is_asked_for(
     assert json.loads(db(postgres_dsn, *where, "--apply", "--json")) == counts
 
 
-@pytest.mark.parametrize("args", [["sql"], ["status"], ["migrate"], ["gc"]])
+def test_an_index_is_made_for_who_has_many_vectors(postgres_dsn: str, fresh_schema: str) -> None:
+    where = ("index", "--schema", fresh_schema)
+    db(postgres_dsn, "migrate", "--schema", fresh_schema)
+    many = """
+        insert into {0}.embedder (model, dimensions) values ('a model', 1);
+        insert into {0}.episode_vector select 'anywhere', i, 0, '[1]' from generate_series(1, 20) i
+    """
+    anyio.run(execute, postgres_dsn, many.format(fresh_schema))
+    assert db(postgres_dsn, *where) == "built 0, kept 0, dropped 0\n"
+    assert db(postgres_dsn, *where, "--above", "19") == "built 1, kept 0, dropped 0\n"
+    counts = {"schema": fresh_schema, "above": 20, "built": 0, "kept": 1, "dropped": 0}
+    assert json.loads(db(postgres_dsn, *where, "--above", "20", "--json")) == counts
+
+
+@pytest.mark.parametrize("args", [["sql"], ["status"], ["migrate"], ["gc"], ["index"]])
 def test_a_schema_has_a_plain_name(postgres_dsn: str, args: list[str]) -> None:
     assert "a schema name matches" in db(postgres_dsn, *args, "--schema", 'x"; drop', exit_code=1)
 

@@ -66,7 +66,7 @@ from recollect.testing import (
     HashEmbedder,
     WorkingCheck,
 )
-from recollect.types import Context, Export, ExportHeader, Garbage, Health, MemoryStatistics, Signals
+from recollect.types import Context, Export, ExportHeader, Garbage, Health, Indexed, MemoryStatistics, Signals
 from recollect.types.consolidation import ConsolidationReport, ExtractionFailure
 
 if TYPE_CHECKING:
@@ -95,6 +95,7 @@ async def composition(pool: "asyncpg.Pool[asyncpg.Record]", archive: Archive, cl
         assert_type(memory.statistics(), MemoryStatistics)
         assert_type(await memory.users(limit=3), Page[str | None])
         assert_type(await memory.gc(dry_run=False), Garbage)
+        assert_type(await memory.index_vectors(), Indexed)
     async with open_memory(
         postgres=pool,
         namespace="n",
