@@ -1,5 +1,6 @@
 """A tenant with many vectors is searched by an index of its own, with the answers of an exact search."""
 
+import re
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractAsyncContextManager
 from typing import Any
@@ -267,6 +268,25 @@ async def test_only_a_large_tenant_is_searched_by_its_index(
             plan = "\n".join(row[0] for row in await watch.fetch(f"explain {each.query}", *each.args))
         assert "Index Scan using episode_vector_of_" in plan
         assert "Sort" not in plan
+
+
+async def test_in_tables_that_are_cut_it_is_on_the_partition_of_its_tenant(
+    anyio_backend: object, postgres_dsn: str, schema: str
+) -> None:
+    await migrate_schema(postgres_dsn, schema=schema, partitions=3)
+    async with opening(postgres_dsn, schema)() as memory:
+        large = memory.user("large")
+        await fill(large, LARGE)
+        wanted = await large.recall("question 1", mode="semantic", limit=20)
+        assert await memory.index_vectors() == Indexed(built=1, kept=0, dropped=0)
+        (index,) = await indexes(postgres_dsn, schema)
+        assert re.search(r"ON \w+\.episode_vector_\d USING hnsw", index)
+        found = await large.recall("question 1", mode="semantic", limit=20)
+        assert found != wanted  # of all others there is a sample only
+        assert len({*ids(found)} & {*ids(wanted)}) >= 18
+        assert await memory.index_vectors() == Indexed(built=0, kept=1, dropped=0)
+        await large.forget(everything=True)
+        assert await memory.index_vectors() == Indexed(built=0, kept=0, dropped=1)
 
 
 # Making and dropping.
