@@ -69,8 +69,8 @@ def test_settings_are_the_arguments_of_open_memory_that_are_no_code() -> None:
 
 def test_an_environment_of_variables_is_read(monkeypatch: pytest.MonkeyPatch) -> None:
     for name, text in {
-        "POSTGRES": DSN, "REDIS": "redis://cache", "NAMESPACE": "app", "LANGUAGE": "french",
-        "ON_OUTAGE": "error",
+        "POSTGRES": DSN, "READ_POSTGRES": DSN, "REDIS": "redis://cache", "NAMESPACE": "app",
+        "LANGUAGE": "french", "ON_OUTAGE": "error",
         "ON_EMBEDDING_MISMATCH": "reembed", "ON_PREDICATE_MISMATCH": "replace", "DEADLINE": "2.5",
         "MIGRATE": "auto", "SCHEMA": "mine", "LIMITS__MAX_USERS": "7", "LIMITS__USER_IDLE_TTL": "None",
         "WEIGHTS__RECENCY": "1",
@@ -78,6 +78,7 @@ def test_an_environment_of_variables_is_read(monkeypatch: pytest.MonkeyPatch) ->
         monkeypatch.setenv(f"RECOLLECT_{name}", text)
     assert Settings.load() == Settings(
         postgres=SecretStr(DSN),
+        read_postgres=SecretStr(DSN),
         redis=SecretStr("redis://cache"),
         namespace="app",
         language="french",
@@ -256,7 +257,7 @@ def test_a_directory_is_no_file_and_a_path_needs_a_profile(here: Path) -> None:
 
 
 def test_a_secret_is_kept_and_never_shown() -> None:
-    found = Settings.load(postgres=DSN, redis=f"redis://:{CANARY}@cache")
+    found = Settings.load(postgres=DSN, read_postgres=DSN, redis=f"redis://:{CANARY}@cache")
     assert found.arguments()["postgres"] == DSN
     assert found.postgres is not None
     for shown in (repr(found), str(found), f"{found}", f"{found.postgres}", repr(found.redis)):

@@ -39,7 +39,7 @@ TENANTS = 100_000
 """Tenants of which is known how far they are; of those that were read or written least lately nothing is."""
 
 SHARE = 0.25
-"""Of the deadline, that a replica may take before the primary is asked instead."""
+"""Of the deadline, or of 20 seconds without one: what a replica may take until the primary is asked."""
 
 LAG = 10.0
 """Seconds behind that are told, and after which a tenant's reads at the latest try the replica again."""
@@ -105,14 +105,18 @@ class Replicated(Postgres):
             if rows and self._is_as_far(known, *_basis(rows)):
                 return _found(rows)
         rows = await self.fetch(sql, tenant, *args)
-        self._saw(tenant, *_basis(rows))
+        tx, generation = _basis(rows)
+        self.saw(tenant, tx=tx, generation=generation)
         known = self._known_of(tenant)
         if known.ask_at == math.inf:
             known.ask_at = 0.0
         return _found(rows)
 
     def saw(self, tenant: str, *, tx: int = 0, generation: int = 0) -> None:
-        self._saw(tenant, tx, generation)
+        known = self._known_of(tenant)
+        if tx > known.tx or generation > known.generation:
+            known.tx, known.generation = max(tx, known.tx), max(generation, known.generation)
+            known.since = anyio.current_time()
 
     async def advance(self, tenant: str) -> None:
         try:
@@ -120,7 +124,7 @@ class Replicated(Postgres):
         except TryLater:
             self.leave_replica()
         else:
-            self._saw(tenant, 0 if row is None else row["tx"], 0)
+            self.saw(tenant, tx=0 if row is None else row["tx"])
 
     def leave_replica(self) -> None:
         self._left = True
@@ -199,12 +203,6 @@ class Replicated(Postgres):
         else:
             self._known.move_to_end(tenant)
         return known
-
-    def _saw(self, tenant: str, tx: int, generation: int) -> None:
-        known = self._known_of(tenant)
-        if tx > known.tx or generation > known.generation:
-            known.tx, known.generation = max(tx, known.tx), max(generation, known.generation)
-            known.since = anyio.current_time()
 
     def _is_as_far(self, known: _Known, tx: int, generation: int) -> bool:
         now = anyio.current_time()
