@@ -8,6 +8,7 @@ MACHINE = "tests/properties/test_fact_machine.py -k in_process"
 BOTH = "tests/properties/test_fact_machine.py -k both_stores"
 CASES = "tests/conformance/test_facts.py -k inprocess-asyncio"
 COLLECTING = "tests/test_gc.py -k asyncio"
+PARTITIONS = "tests/test_partitions.py -k"
 RACES = "tests/faults/test_racing_erasures.py -k asyncio"
 REPLICA = "tests/test_replica.py -k"
 
@@ -494,5 +495,44 @@ FAULTS = [
         "        given = self._circuit.admit(started)\n",
         "        given = self._circuit.admit(started + 3600)\n",
         f"{REPLICA} left_alone",
+    ),
+    Fault(
+        "partitions: they leave rows no room to grow",
+        "postgres/_partitions.py",
+        'table["storage"] or ""',
+        '""',
+        f"{PARTITIONS} but_for_that",
+    ),
+    Fault(
+        "partitions: any number is the one that was asked for",
+        "postgres/_partitions.py",
+        "    if wanted is not None and there != wanted:\n",
+        "    if wanted is not None and there is None:\n",
+        f"{PARTITIONS} is_refused",
+    ),
+    Fault(
+        "partitions: a later migration forgets them",
+        "postgres/_migrations.py",
+        "            count = await parts_of(conn, schema)\n            check_shape(schema, count, parts)\n",
+        "            check_shape(schema, await parts_of(conn, schema), parts)\n",
+        f"{PARTITIONS} later_migration",
+    ),
+    Fault(
+        "partitions: a place is one of any tenant",
+        "postgres/sql/facts.sql",
+        "    where f.tenant = $1 and f.ctid = old.place\n",
+        "    where f.ctid = old.place\n",
+        f"{PARTITIONS} same_place",
+    ),
+    Fault(
+        "partitions: the users of a batch are looked for in all of them",
+        "postgres/sql/episodes.sql",
+        """    cross join lateral (
+        select generation from {schema}.tenant where tenant = given.tenant offset 0
+    ) as of_tenant
+""",
+        "    join {schema}.tenant as of_tenant on of_tenant.tenant = any($1::text[])\n"
+        "        and of_tenant.tenant = given.tenant\n",
+        f"{PARTITIONS} touches",
     ),
 ]
