@@ -307,6 +307,7 @@ ACROSS = {
     "episodes": {"append", "named"},
     "predicates": {"rules", "stop_writes", "record", "using"},
     "transfer": {"recorded"},
+    "vector_indexes": {"embedder", "sizes", "take_no_samples", "drop"},
 }  # fmt: skip
 """Statements that are not about one tenant: of several, of all, or of tables without one."""
 
@@ -325,7 +326,7 @@ async def test_the_page_distributes_every_table_there_is(
     assert page.count("colocate_with => 'recollect.tenant'") == len(distributed) - 1
 
 
-OF_ONE = re.compile(r"tenant = \$1|\(\s*tenant,[^)]*\)\s*(values \(|select( distinct)?\s+)\$1")
+OF_ONE = re.compile(r"tenant = (\$1|\{tenant\})|\(\s*tenant,[^)]*\)\s*(values \(|select( distinct)?\s+)\$1")
 
 
 def test_all_other_statements_are_of_one_tenant() -> None:
