@@ -143,7 +143,7 @@ async def verify(memory: Memory, user: str) -> None:
 
 
 async def main() -> None:
-    options = arguments(__doc__, rounds=5, calls=3_200)
+    options = arguments(__doc__, rounds=5, calls=3_200, quick={"rounds": 3, "calls": 1_600})
     results = {}
     async with (
         server(options.postgres) as dsn,

@@ -158,7 +158,7 @@ async def measure(sides: dict[str, Callable[[int], Awaitable]], *, calls: int, r
 
 
 async def main() -> None:
-    options = arguments(__doc__, rounds=7, queries=20)
+    options = arguments(__doc__, rounds=7, queries=20, quick={"rounds": 3, "queries": 10})
     data = Data(max(*ON_POSTGRES, *IN_PROCESS), options.queries)
     rounds, calls = options.rounds, options.queries
     results: dict[str, dict] = {}

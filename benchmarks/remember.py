@@ -225,7 +225,7 @@ def ratio(found, other: str, figure: Callable[[Load], float]) -> dict[str, float
 
 
 async def main() -> None:
-    options = arguments(__doc__, rounds=5, calls=6_400)
+    options = arguments(__doc__, rounds=5, calls=6_400, quick={"rounds": 3, "calls": 3_200})
     exchanges = made_up(12_000)
     vectors = unit_vectors(len(exchanges))
     now = datetime.now(UTC)
