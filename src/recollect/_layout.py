@@ -41,7 +41,7 @@ class Layout:
         end: how long the part of the line is that has the sessions.
         starts: the place of the first episode of each session.
         sizes: how many episodes each session has.
-        widths: how far it is from each session to the next; the last one ends with its last episode.
+        widths: how far it is from each session to the next.
         shares: per distance 1 / number of neighbours, 0 without one, on the inner part of the line.
         passage_lengths: number of terms of each passage, on the line.
         mean_passage: of these numbers, without the gaps.
@@ -73,8 +73,8 @@ class Layout:
         # The codes of two stores are not the same, but the sums of their lines have to be, to the last bit.
         turns = np.argsort(order[begins])
         widths = sizes[turns] + _GAP
-        starts = _GAP + np.cumsum(widths) - widths
-        end = _GAP + int(widths.sum())
+        ends = _GAP + np.cumsum(widths)
+        starts, end = ends - widths, int(ends[-1]) if len(ends) else _GAP
         moves = np.empty_like(begins)
         moves[turns] = starts - begins[turns]
         places = np.empty(n, dtype=np.int64)
@@ -85,7 +85,7 @@ class Layout:
         there = (members < n).astype(np.float64)
         size = lengths.astype(np.float64)
         verbosity, widened = np.zeros((2, len(members)))
-        verbosity[places] = np.clip(standard(np.log1p(size), 1.0), -FAR, FAR) * (n / (n + FEW))
+        verbosity[places] = standard(np.log1p(size), 1.0).clip(-FAR, FAR) * (n / (n + FEW))
         widened[places] = size
         widened = passages(widened, end)
         return cls(
@@ -96,10 +96,10 @@ class Layout:
             end=end,
             starts=starts,
             sizes=sizes[turns],
-            widths=np.diff(starts, append=end - _GAP),
+            widths=widths,
             shares=tuple(_shares(there[:end], distance) for distance in REACH),
             passage_lengths=widened,
-            mean_passage=float(widened[places].mean()) if n else 0.0,
+            mean_passage=float(np.add.reduce(widened[places])) / max(n, 1),
             verbosity=verbosity,
         )
 

@@ -234,7 +234,8 @@ def _context(activation: FloatArray, layout: Layout, weights: RecallWeights) -> 
         received *= share
         received *= weights.neighbour / distance
         inner += received
-    inner += np.repeat(weights.session * _mean_of_best(sessions, layout), layout.widths)
+    best = weights.session * _mean_of_best(sessions, layout)
+    context[layout.starts[0] : layout.end] += np.repeat(best, layout.widths)
     return context
 
 
@@ -242,7 +243,7 @@ def _mean_of_best(sessions: FloatArray, layout: Layout) -> FloatArray:
     """Return per session the mean of its best three, or of all it has."""
     left = sessions.copy()
     left[layout.gaps] = -np.inf
-    left = left[layout.inner]
+    left = left[layout.starts[0] :]
     starts = layout.starts - layout.starts[0]
     best = np.maximum.reduceat(left, starts)
     total = best.copy()

@@ -9,7 +9,7 @@ import numpy as np
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-    from ..stores import Booleans, Floats, Vectors
+    from ..stores import Booleans, Floats, Integers, Vectors
 
 
 class Column:
@@ -116,16 +116,23 @@ class VectorTable:
         """Whether they are as long as those before them: else they are of another embedder."""
         return not self._owners or vectors.shape[1] == self._matrix.shape[1]
 
-    def cosines(self, query: "Vectors", n: int) -> "Floats":
-        """Return each episode's best cosine, shape (n,), NaN where it has no vector."""
+    def view(self) -> "tuple[Vectors, Integers | None]":
+        """Return the vectors so far, and whose they are; None if vector i is that of episode i.
+
+        Whoever holds the view never sees it change, unless they are blanked.
+        """
         used = len(self._owners)
-        cosines = self._matrix[:used] @ query if used else np.empty(0)
-        exact: Floats = cosines.astype(np.float64)
-        if self._one_each and used == n:
-            return exact
-        best: Floats = np.full(n, np.nan)
-        if self._one_each:
-            best[:used] = exact
-        else:
-            np.fmax.at(best, np.array(self._owners, dtype=np.int64), exact)
-        return best
+        return self._matrix[:used], None if self._one_each else np.array(self._owners, dtype=np.int64)
+
+
+def best_cosines(matrix: "Vectors", owners: "Integers | None", query: "Vectors", n: int) -> "Floats":
+    """Return for each of n owners the best cosine of its vectors, shape (n,), NaN where it has none."""
+    cosines: Floats = (matrix @ query).astype(np.float64) if len(matrix) else np.empty(0)
+    if owners is None and len(cosines) == n:
+        return cosines
+    best: Floats = np.full(n, np.nan)
+    if owners is None:
+        best[: len(cosines)] = cosines
+    else:
+        np.fmax.at(best, owners, cosines)
+    return best

@@ -15,7 +15,7 @@ from .._ledger import Written
 from .._timeline import Assertion, Piece, Slot
 from .._tombstones import SECRET_BYTES, tombstone
 from ..stores.changes import FactText
-from ._columns import VectorTable
+from ._columns import VectorTable, best_cosines
 
 if TYPE_CHECKING:
     from ..stores import Floats, Vectors
@@ -207,7 +207,7 @@ class TextTable:
     def cosines(self, digests: Sequence[bytes], query: "Vectors") -> "Floats":
         """Return the cosine of each text, NaN where there is no vector."""
         # One more, which has none, stands for what is not there.
-        every = self._vectors.cosines(query, len(self._texts) + 1)
+        every = best_cosines(*self._vectors.view(), query, len(self._texts) + 1)
         at = [self._index.get(digest, len(self._texts)) for digest in digests]
         return every[np.array(at, dtype=np.int64)]
 

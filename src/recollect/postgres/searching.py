@@ -149,7 +149,9 @@ def _candidates(query: Query, words: asyncpg.Record | None, meanings: asyncpg.Re
 def _best_cosines(meanings: asyncpg.Record | None, seqs: "Integers") -> "Floats":
     """Align the cosines of chunks with the episodes; what was stored between the two reads is left out."""
     owners = _unpacked(meanings, "seqs", ">i8").astype(np.int64)
-    cosines = _unpacked(meanings, "cosines", ">f8").astype(np.float64)
+    cosines: Floats = _unpacked(meanings, "cosines", ">f8").astype(np.float64)
+    if np.array_equal(owners, seqs):  # as it is unless a text is long or embedded later
+        return cosines
     places, known = _places(owners, seqs)
     best: Floats = np.full(len(seqs), np.nan)
     np.fmax.at(best, places[known], cosines[known])

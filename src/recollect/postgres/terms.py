@@ -38,11 +38,11 @@ def postings(
         lengths: number of terms of each episode, shape (n,).
     """
     codes = np.frombuffer(stream, dtype=np.int64)
-    ends = lengths.cumsum()
+    owners = np.repeat(np.arange(len(lengths)), lengths)
     found: dict[str, tuple[Integers, Integers]] = {}
-    for term in terms:
-        places = np.flatnonzero(codes == np.frombuffer(code(term), dtype=np.int64)[0])
-        if len(places):
-            owners, counts = np.unique(np.searchsorted(ends, places, side="right"), return_counts=True)
-            found[term] = (owners, counts.astype(np.int64))
+    for term, wanted in zip(terms, np.frombuffer(packed(terms), dtype=np.int64).tolist(), strict=True):
+        counts = np.bincount(owners[codes == wanted])
+        if len(counts):
+            at = np.flatnonzero(counts)
+            found[term] = (at, counts[at])
     return found

@@ -1,13 +1,16 @@
 """Long reads in process let other tasks run, and answer as of the moment they began at."""
 
+from threading import Event
 from uuid import uuid4
 
 import anyio
 import numpy as np
+import pytest
 
 from recollect import Tenant
 from recollect._draft import text_digest
-from recollect.inprocess import InProcessArchive
+from recollect.inprocess import InProcessArchive, episodes
+from recollect.stores import Candidates, Filters, Query
 from recollect.stores.changes import Assert, Change, Claim, FactText, Retract, Rule
 from recollect.stores.facts import FactFilter
 from recollect.testing import Clock
@@ -93,6 +96,50 @@ async def test_an_erased_fact_leaves_no_vector_behind(anyio_backend: object, clo
     table = archive._tables.get(tenant)
     assert table is not None
     vectors = table.facts.texts._vectors
-    assert vectors.cosines(vector[0], 1) == [4.0]
+    assert vectors.view()[0].tolist() == [[1.0] * 4]
     await archive.facts.erase(tenant, ["e"])
-    assert vectors.cosines(vector[0], 1) == [0.0]
+    assert vectors.view()[0].tolist() == [[0.0] * 4]
+
+
+class Gate:
+    """A value to be filtered by that is compared when it is told to."""
+
+    def __init__(self) -> None:
+        self.reached, self.opened = Event(), Event()
+
+    def __eq__(self, other: object) -> bool:
+        self.reached.set()
+        return self.opened.wait(10)
+
+    __hash__ = None
+
+
+async def test_a_look_at_many_episodes_is_not_disturbed_by_what_is_stored_meanwhile(
+    anyio_backend: object, clock: Clock, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(episodes, "MANY", 2)
+    archive, tenant = InProcessArchive(clock=clock), Tenant("long", None)
+    near = np.ones((1, 4), dtype=np.float32) / 2
+
+    async def remember() -> None:
+        await store(archive, tenant, episode("a word", metadata={"n": 1}, vectors=near))
+
+    for _ in range(3):
+        await remember()
+    gate, found = Gate(), list[Candidates]()
+
+    async def look() -> None:
+        query = Query(("word",), near[0], Filters(where={("n",): gate}))
+        found.append(await archive.episodes.candidates(tenant, query))
+
+    async with anyio.create_task_group() as tasks:
+        tasks.start_soon(look)
+        assert await anyio.to_thread.run_sync(gate.reached.wait, 10)
+        await remember()
+        gate.opened.set()
+    (candidates,) = found
+    assert candidates.seqs.tolist() == [1, 2, 3]
+    assert candidates.cosine is not None
+    assert candidates.cosine.tolist() == [1.0] * 3
+    at, counts = candidates.postings["word"]
+    assert (at.tolist(), counts.tolist()) == ([0, 1, 2], [1, 1, 1])
