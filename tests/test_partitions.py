@@ -75,10 +75,13 @@ async def test_every_table_with_a_tenant_is_cut(
 
 
 async def test_but_for_that_they_are_what_whole_tables_are(
-    postgres_dsn: str, schema: str, shared_schema: str, watch: asyncpg.Connection
+    postgres_dsn: str, schema: str, watch: asyncpg.Connection
 ) -> None:
+    await migrate_schema(postgres_dsn, schema=schema)
+    whole = await made_of(watch, schema)
+    await execute(postgres_dsn, f"drop schema {schema} cascade")
     await migrate_schema(postgres_dsn, schema=schema, partitions=3)
-    assert await made_of(watch, schema) == await made_of(watch, shared_schema) != []
+    assert await made_of(watch, schema) == whole != []
     options = "select distinct reloptions from pg_class where relname ~ '^tenant(_[0-9])?$' and relkind = 'r'"
     assert await watch.fetch(f"{options} and relnamespace = $1::regnamespace", schema) == [
         (["fillfactor=50"],)
