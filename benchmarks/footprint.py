@@ -34,7 +34,7 @@ from recollect import Tenant
 from recollect._tenants import TenantMap
 
 LATER = ("asyncpg", "numpy", "pgvector", "redis", "Stemmer")
-"""What `import recollect` must leave alone until it is used."""
+"""What importing the package, and the name everybody asks it for, must leave alone until it is used."""
 
 MOVED = "one `OrderedDict.move_to_end`"
 CALLED = (
