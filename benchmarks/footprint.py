@@ -41,6 +41,10 @@ CALLED = (
     "The floor is one call into C. Ours are two calls of a few lines of Python each, which count leases, "
     "read the clock three times, move the tenant between dictionaries and look for what has expired."
 )  # fmt: skip
+CACHES = (
+    "The steps are the same for a million, but the memory they touch is in no cache of the processor then: "
+    "the floor grows faster."
+)
 GOALS = (
     Goal(
         "`TenantMap` get, 100k tenants: time", MOVED, ("map", "100000", "get", "ratio"), at_most=6,
@@ -52,11 +56,11 @@ GOALS = (
     ),
     Goal(
         "`TenantMap` get, 1k to 1M tenants: growth", "flat", ("exponents", "get"), at_most=0.1,
-        unit=" as exponent",
+        unit=" as exponent", bound=CACHES,
     ),
     Goal(
         "`TenantMap` set, 1k to 1M tenants: growth", "flat", ("exponents", "set"), at_most=0.1,
-        unit=" as exponent",
+        unit=" as exponent", bound=CACHES,
     ),
     Goal(
         "`import recollect`: time", "`import pydantic, anyio`", ("import", "ratio"), at_most=1.5,
