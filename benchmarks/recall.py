@@ -106,7 +106,7 @@ def two_legs(pool: asyncpg.Pool, user: UserMemory, data: Data) -> Callable[[int]
     vectors = spelled(data.query_vectors)
     key = Tenant(user.namespace, user.user_id).key
 
-    async def fetch(statement: str, *given: str) -> None:
+    async def fetch(statement: str, *given: str | None) -> None:
         async with pool.acquire() as conn:
             (row,) = await conn.fetch(statement, key, *given)
         assert row["seqs"]
@@ -114,7 +114,7 @@ def two_legs(pool: asyncpg.Pool, user: UserMemory, data: Data) -> Callable[[int]
     async def call(i: int) -> None:
         async with anyio.create_task_group() as legs:
             legs.start_soon(fetch, words)
-            legs.start_soon(fetch, meanings, vectors[i % len(vectors)])
+            legs.start_soon(fetch, meanings, vectors[i % len(vectors)], None)
 
     return call
 

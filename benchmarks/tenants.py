@@ -155,7 +155,7 @@ async def explain(dsn: str, tenant: Tenant, query: str, vector: Any) -> None:
         "sessions": (tenant.key, 0, 100),
         "count": (tenant.key,),
         "words": (tenant.key,),
-        "meanings": (tenant.key, spelling),
+        "meanings": (tenant.key, spelling, None),
         "unembedded": (tenant.key, 0, 100),
     }
     assert all(code(term) for term in analyze(query))

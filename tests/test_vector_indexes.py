@@ -81,7 +81,7 @@ async def fill(user: UserMemory, count: int, *, kind: str = "turn") -> None:
         EpisodeDraft(
             id=f"{kind}{i}",
             input=f"{kind} {i} about topic{i % CLUSTERS}",
-            session_id=f"session {i // 10}",
+            session_id=None if kind == "copy" else f"session {i // 10}",
             metadata={"group": "many" if i % CLUSTERS >= 5 else "few"},
         )
         for i in range(count)
@@ -208,7 +208,20 @@ async def test_a_filter_that_few_pass_is_answered_exactly(open_filled: Open, fil
         assert found == await exact.user("large").recall("question 20", mode="semantic", limit=20, **filters)
 
 
-async def test_a_filter_that_keeps_the_nearest_out_is_searched_on(open_filled: Open) -> None:
+async def test_a_filter_that_keeps_the_nearest_out_is_passed_by_the_index(open_filled: Open) -> None:
+    embedder, tenant = Made(), Tenant("default", "large")
+    filters = Filters(where={("group",): "many"})
+    async with open_filled() as memory:
+        episodes = memory._composition.archive.episodes
+        for i in range(5):
+            vector = embedder.vector(f"question {i}")
+            exact = await episodes.candidates(tenant, Query((), vector, filters, exact=LARGE))
+            found = await episodes.candidates(tenant, Query((), vector, filters, limit=50, exact=ABOVE))
+            assert found.spread is not None  # it was not all of them that were compared
+            assert not np.isnan(found.cosine[np.argsort(exact.cosine)[-50:]]).any()
+
+
+async def test_a_filter_that_keeps_the_nearest_out_leaves_as_many_rows(open_filled: Open) -> None:
     async with open_filled() as memory, open_filled(limits=EXACT) as exact:
         for i in range(5):  # of the clusters whose episodes do not pass
             query = {"query": f"question {i}", "mode": "semantic", "limit": 20, "where": {"group": "many"}}
