@@ -38,7 +38,8 @@ PRESENT = f"{sys.version_info.major}.{sys.version_info.minor}"
 PARALLEL = ("--numprocesses=logical", "--maxprocesses=4", "--dist=worksteal")
 
 BENCHMARKS = (
-    "remember", "recall", "facts", "fact_reads", "working", "footprint", "tenants", "growth", "soak",
+    "remember", "recall", "large_tenant", "facts", "fact_reads", "working", "footprint", "tenants", "growth",
+    "soak",
 )  # fmt: skip
 """Those that need no data and no packages of others, in the order of their page."""
 

@@ -15,8 +15,8 @@ from typing import Any
 from _measure import DOCS, RESULTS, Goal, Shown, captured, shown
 
 SCRIPTS = (
-    "remember", "recall", "facts", "fact_reads", "working", "footprint", "tenants", "growth", "soak", "peers",
-    "locomo",
+    "remember", "recall", "large_tenant", "facts", "fact_reads", "working", "footprint", "tenants",
+    "growth", "soak", "peers", "locomo",
 )  # fmt: skip
 PAGE = DOCS / "benchmarks.md"
 BEGINNING = """\
