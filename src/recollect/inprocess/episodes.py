@@ -189,7 +189,7 @@ def _look(
         found = replace(words, cosine=best_cosines(matrix, owners, query.vector, n))
     if not query.filters:
         return found
-    return found.only(np.fromiter((_passes(row, query.filters) for row in islice(rows, n)), np.bool_, n))
+    return found.only(np.fromiter((_passes(row, query.filters) for row in rows), np.bool_, n))
 
 
 def _rows(table: TenantTable, session_id: str | None, *, newest: bool = False) -> Iterator[Row]:
