@@ -220,8 +220,8 @@ class HeldFacts:
     def __getattr__(self, name: str) -> Any:
         return getattr(self._store, name)
 
-    async def commit(self, changes: Sequence[Any]) -> Sequence[Any]:
-        outcomes = await self._store.commit(changes)
+    async def try_commit(self, batches: Sequence[Sequence[Any]]) -> Sequence[Any]:
+        outcomes = await self._store.try_commit(batches)
         self._owner.reached.set()
         await self._owner.released.wait()
         return outcomes
@@ -363,7 +363,7 @@ async def test_idle_tenant_gathers_nothing(memory: Memory) -> None:
     assert memory._composition.fact_writes == {}
     statistics = memory.statistics()
     assert (statistics.writes, statistics.waiting) == (30, 0)
-    assert 3 <= statistics.transactions < 30
+    assert 1 <= statistics.transactions < 30
 
 
 async def test_memories_that_share_a_tenant_map_keep_their_own_archives() -> None:

@@ -120,6 +120,31 @@ def _kinds(outcomes: Any) -> list[type]:
     return [type(each) for each in outcomes]
 
 
+async def test_tenant_that_somebody_else_writes_for_does_not_hold_up_others_that_are_tried_with_it(
+    postgres_archive: PostgresArchive, postgres_dsn: str, shared_schema: str
+) -> None:
+    held, free = await fresh(postgres_archive), await fresh(postgres_archive)
+    for tenant in (held, free):
+        await say(postgres_archive, tenant, since("Rome", 2020))
+    batches = [[change(tenant, since("Oslo", 2022))] for tenant in (held, free)]
+    before = await everything(postgres_archive, held)
+    async with in_transaction(postgres_dsn) as beside:
+        await beside.execute(f"update {shared_schema}.tenant set tx = tx where tenant = $1", held.key)
+        with anyio.fail_after(HANGS):
+            refused, outcomes = await postgres_archive.facts.try_commit(batches)
+    assert refused is None
+    assert await everything(postgres_archive, held) == before
+    assert _kinds(outcomes) == [Committed]
+    again, _ = await postgres_archive.facts.try_commit(batches)
+    assert _kinds(again) == [Committed]
+
+
+async def test_unknown_tenant_that_is_only_tried_stays_unknown(postgres_archive: PostgresArchive) -> None:
+    tenant = fresh_tenant()
+    assert await postgres_archive.facts.try_commit([[change(tenant, since("Rome", 2020))]]) == [None]
+    assert tenant.user_id not in await postgres_archive.directory.users(tenant.namespace, after=None, limit=9)
+
+
 async def test_commit_that_waits_for_its_tenant_can_be_cancelled_and_holds_up_nobody_else(
     postgres_archive: PostgresArchive, postgres_dsn: str, shared_schema: str, watch: asyncpg.Connection
 ) -> None:

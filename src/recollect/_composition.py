@@ -54,7 +54,9 @@ class Composition:
         writes: what is stored as it is.
         embedded_writes: what is embedded first; apart, so that an embedder that hangs holds up nothing else.
         fact_writes: per tenant what gathers the changes of its facts; there while somebody waits for one.
-        fact_transactions, fact_changes: group commits of facts so far, and the changes that they carried.
+        fact_batches: gathers these batches, of several tenants.
+        fact_transactions: of changes of one tenant that had to wait for somebody else, so far.
+        fact_changes: that were committed so far.
         extractor: finds facts in episodes; None if there is none.
         closed: set by the owner; from then on every call raises `MemoryClosed`.
     """
@@ -71,6 +73,7 @@ class Composition:
     deadline: float | None
     writes: Batcher[Write, tuple[Episode, ...]]
     embedded_writes: Batcher[Write, tuple[Episode, ...]]
+    fact_batches: Batcher[Sequence[Change], Sequence[Committed | RecollectError] | None]
     predicates: Predicates
     count_tokens: CountTokens = estimated_tokens
     extractor: Extractor | None = None
@@ -160,3 +163,19 @@ def group_commit(archive: Archive, embedding: Embedding | None) -> Batcher[Write
         share=0.5,
         lanes=2,
     )
+
+
+def group_commit_of_facts(
+    archive: Archive,
+) -> Batcher[Sequence[Change], Sequence[Committed | RecollectError] | None]:
+    """Return what turns concurrent batches, each of another tenant, into few transactions."""
+
+    async def flush(
+        batches: Sequence[Sequence[Change]],
+    ) -> Sequence[Sequence[Committed | RecollectError] | None]:
+        for changes in batches:
+            for change in changes:
+                change.handed_over = True
+        return await archive.facts.try_commit(batches)
+
+    return Batcher(flush, weigh=len, share=0.5, lanes=int(__import__("os").environ.get("LANES", "2")))

@@ -53,8 +53,8 @@ class State:
         tx, at: the tenant's clock.
         now: of the wall clock.
         rules: of the predicates that were ever declared.
-        logs: every assertion of each slot of `places`, in order of `(tx, seq)`.
-        pieces: the current ones of a slot, in order of valid time.
+        logs: every assertion of each slot of `places`, in order of `(tx, seq)`; none of those in `grounds`.
+        pieces: the current ones of a slot, in order of valid time; those in `grounds` from an instant on.
         sources: `occurred_at` of the episodes that exist.
         erased: episodes that must not come back.
         keys: transaction and digest of the changes that had a key, by its hash.

@@ -4,11 +4,11 @@ A store reads what is `wanted`, then the `places` that follow from it, puts all 
 `Ledger` apply the changes one after the other, and stores what is then in `written`. No I/O happens here.
 """
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Container, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import datetime
 
-from ._draft import MAIN, MICROSECOND, UNDECLARED, Draft, State, digest, slot_of
+from ._draft import MAIN, MICROSECOND, Draft, State, digest, slot_of, text_digest
 from ._timeline import Assertion, Piece, Slot, after, projected, visible
 from .errors import Conflict, IdempotencyConflict, NotFound, RecollectError
 from .stores.changes import (
@@ -21,6 +21,7 @@ from .stores.changes import (
     Replace,
     Retract,
     Rollback,
+    Rule,
     Void,
 )
 
@@ -37,6 +38,8 @@ class Wanted:
         branches: sessions, with all assertions in their branch.
         steps: sessions, and how many of their newest transactions that are not undone, with all assertions.
         marks: ids of episodes, some of `sources`, that are to be consolidated.
+        predicates: whose rules matter.
+        said: digests of what is to be said: whether it was said before.
     """
 
     keys: set[bytes] = field(default_factory=set[bytes])
@@ -46,6 +49,8 @@ class Wanted:
     branches: set[str] = field(default_factory=set[str])
     steps: dict[str | None, int] = field(default_factory=dict[str | None, int])
     marks: set[str] = field(default_factory=set[str])
+    predicates: set[str] = field(default_factory=set[str])
+    said: set[bytes] = field(default_factory=set[bytes])
 
 
 def wanted(changes: Sequence[Change]) -> Wanted:
@@ -57,12 +62,15 @@ def wanted(changes: Sequence[Change]) -> Wanted:
             found.marks.add(change.consolidates)
         for operation in change.operations:
             match operation:
-                case Assert():
+                case Assert(subject=subject, predicate=predicate, object=object):
                     found.sources.update(operation.sources)
+                    found.predicates.add(predicate)
+                    found.said.add(text_digest(subject, predicate, object))
                     if operation.chosen:
                         found.ids.add(operation.id)
                 case Void():
                     found.sources.update(operation.sources)
+                    found.predicates.add(operation.predicate)
                     if operation.object is None:
                         found.subjects.add((operation.subject, operation.predicate))
                 case Retract() | Replace():
@@ -75,10 +83,10 @@ def wanted(changes: Sequence[Change]) -> Wanted:
     return found
 
 
-def places(changes: Sequence[Change], read: Iterable[Assertion]) -> set[Slot]:
+def places(changes: Sequence[Change], read: Iterable[Assertion], rules: Mapping[str, Rule]) -> set[Slot]:
     """Return the slots whose logs and current pieces are needed, given the assertions that were wanted.
 
-    A predicate may have one value or many: both possible slots of an object are among them.
+    A predicate without a rule may have one value or many: both possible slots of an object are among them.
     """
     named: dict[str, set[tuple[str, str, str]]] = {}
     found: set[Slot] = set()
@@ -99,9 +107,46 @@ def places(changes: Sequence[Change], read: Iterable[Assertion]) -> set[Slot]:
                     continue
             # What is replaced may be on its way itself, in these changes.
             named.setdefault(operation.id, set()).update(pairs)
-            slots = {"", "" if object is None else slot_of(UNDECLARED, object)}
-            found |= {(at, s, p, slot) for branch, s, p in pairs for at in (branch, MAIN) for slot in slots}
+            for branch, subject, predicate in pairs:
+                known = [rules[predicate]] if predicate in rules else [Rule("one"), Rule("many")]
+                slots = {slot_of(rule, object) for rule in known}
+                found |= {(at, subject, predicate, slot) for at in (branch, MAIN) for slot in slots}
     return found
+
+
+def grounds(
+    changes: Sequence[Change], needed: Iterable[Slot], state: State, said: Container[bytes]
+) -> dict[Slot, datetime]:
+    """Return the slots of which no log is needed, and from when on their current pieces are.
+
+    To assert what was never said before takes ground, and looks at nothing else. Everything else looks back:
+    what may repeat, hide or replace something; a key that was used before; an immutable predicate.
+
+    Args:
+        needed: the `places`.
+        state: apart from slots.
+        said: what was said before, of that which is `wanted`.
+    """
+    if state.keys or len({change.key for change in changes}) < len(changes):
+        return {}
+    starts: dict[tuple[str, str], datetime] = {}
+    look_back: set[tuple[str, str]] = set()
+    for change in changes:
+        for each in change.operations:
+            if not isinstance(each, Assert):
+                return {}
+            about, rule = (each.subject, each.predicate), state.rules[each.predicate]
+            if rule.cardinality == "many" or rule.immutable or text_digest(*about, each.object) in said:
+                look_back.add(about)
+            # Without a source it begins now, which is later than the clock.
+            occurred = (state.sources[source] for source in each.sources if source in state.sources)
+            start = each.claim.start or min(occurred, default=state.at)
+            starts[about] = min(start, starts.get(about, start))
+    return {
+        place: starts[about]
+        for place in needed
+        if (about := (place[1], place[2])) in starts and about not in look_back
+    }
 
 
 @dataclass(slots=True)
@@ -195,7 +240,7 @@ class Ledger:
         ]
         logs = {
             place: [each for each in state.logs.get(place, []) if each.tx < tx]
-            for place in places((change,), read)
+            for place in places((change,), read, state.rules)
         }
         # What a rollback hid tells what it has undone.
         undone = sorted({every[each.ref].tx for each in of_tx if each.ref in every}, reverse=True)
@@ -232,12 +277,12 @@ class Ledger:
         """Make a draft's assertions part of the state, and of what is to be written."""
         written, state = self.written, self.state
         for place, step in draft.steps().items():
-            shown = {each.id for each in visible(state.logs.get(place, []))}
-            log = state.logs.setdefault(place, [])
-            log.extend(draft.of(place))
-            now_shown = {each.id for each in visible(log)}
-            new = {each.id for each in draft.of(place)}
-            written.hidden.extend((id, draft.tx) for id in sorted((shown | new) ^ now_shown))
+            log, new = state.logs.setdefault(place, []), draft.of(place)
+            if any(each.ref is not None for each in new):
+                shown = {each.id for each in (*visible(log), *new)}
+                now_shown = {each.id for each in visible([*log, *new])}
+                written.hidden.extend((id, draft.tx) for id in sorted(shown ^ now_shown))
+            log.extend(new)
             for piece in step.closed:
                 at = self._fresh.get(_key(piece))
                 if at is None:

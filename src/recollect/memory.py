@@ -8,7 +8,7 @@ from ._analysis import languages
 from ._capabilities import capabilities, examined
 from ._checks import check_count, check_id, check_optional_id
 from ._clock import Clock, aware, utc_now
-from ._composition import Composition, Scope, TenantState, group_commit
+from ._composition import Composition, Scope, TenantState, group_commit, group_commit_of_facts
 from ._context import CountTokens, estimated_tokens
 from ._cursor import opened, sealed
 from ._deadline import bounded
@@ -108,6 +108,7 @@ class Memory:
             deadline=deadline,
             writes=group_commit(archive, None),
             embedded_writes=group_commit(archive, embedding),
+            fact_batches=group_commit_of_facts(archive),
             predicates=Predicates(predicates),
             count_tokens=count_tokens,
         )
@@ -295,11 +296,12 @@ class Memory:
         composition = self._composition
         writes = [each.statistics() for each in (composition.writes, composition.embedded_writes)]
         facts = [each.statistics() for each in composition.fact_writes.values()]
+        batches = composition.fact_batches.statistics()
         return MemoryStatistics(
             users=len(composition.tenants),
             leased=composition.tenants.leased,
             waiting=sum(each.waiting for each in (*writes, *facts)),
-            transactions=sum(each.flushes for each in writes) + composition.fact_transactions,
+            transactions=sum(each.flushes for each in (*writes, batches)) + composition.fact_transactions,
             writes=sum(each.items for each in writes) + composition.fact_changes,
         )
 

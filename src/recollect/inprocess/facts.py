@@ -57,6 +57,11 @@ class InProcessFacts(FactStore):
                 table.progress.mark(seq, table.rows)
         return outcomes
 
+    async def try_commit(
+        self, batches: Sequence[Sequence[Change]]
+    ) -> Sequence[Sequence[Committed | RecollectError] | None]:
+        return [await self.commit(changes) for changes in batches]
+
     def _state(self, table: TenantTable | None, changes: Sequence[Change], now: datetime) -> State:
         if table is None:
             return State(0, now - MICROSECOND, now, self._rules)
@@ -68,7 +73,9 @@ class InProcessFacts(FactStore):
             read.extend(facts.of(tx))
         for way in _wanted_ways(want.subjects, want.branches):
             read.extend(each for place in facts.at(way) for each in facts.slots[place].log)
-        slots = {place: facts.slots[place] for place in places(changes, read) if place in facts.slots}
+        slots = {
+            place: facts.slots[place] for place in places(changes, read, self._rules) if place in facts.slots
+        }
         return State(
             table.tx, table.at, now, self._rules,
             # Copies: the ledger appends to them, and nothing may be left of it if it fails.

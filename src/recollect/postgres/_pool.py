@@ -27,6 +27,8 @@ set local enable_mergejoin = off;
 """
 """For statements that look rows up by key: planning one each time would take longer than running it."""
 
+DISCARD = "discard plans;"
+
 GRACE = 0.3
 """Seconds a finaliser (rollback, release, close) may outlive a cancellation; then the connection is cut."""
 
@@ -52,6 +54,7 @@ class Postgres:
 
     def __init__(self, pool: Pool, *, binary: bool = False) -> None:
         self._pool = pool
+        self._uses: dict[int, int] = {}  # transactions by key of each connection
         self.binary = binary
 
     @property
@@ -111,7 +114,7 @@ class Postgres:
 
         async def once() -> T:
             async with self._connection() as conn:
-                await conn.execute(BEGIN + settings)
+                await conn.execute((self._renewed(conn) if settings == BY_KEY else "") + BEGIN + settings)
                 result = await work(conn)
                 attempt.sent = True
                 await conn.execute("commit")
@@ -119,6 +122,15 @@ class Postgres:
 
         with translated() as attempt:
             return await retrying(once, retryable=is_retryable)
+
+    def _renewed(self, conn: Connection) -> str:
+        """Return what makes plans anew for the sizes that tables have now, if many uses ago they were others.
+
+        While a table is empty, any index looks as good as another.
+        """
+        pid = conn.get_server_pid()
+        uses = self._uses[pid] = self._uses.get(pid, 0) + 1
+        return DISCARD if uses & (uses - 1) == 0 else ""  # twice as many as when they were made
 
     @asynccontextmanager
     async def _connection(self) -> AsyncGenerator[Connection]:

@@ -1,18 +1,19 @@
 """A commit: what is read before changes are applied, and what is stored afterwards."""
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 import asyncpg
 import numpy as np
 
-from .._draft import State, digest, text_digest
-from .._ledger import Written, places, wanted
-from .._timeline import Assertion, Piece, Slot
+from .._draft import UNDECLARED, State, digest, text_digest
+from .._ledger import Wanted, Written, grounds, places, wanted
+from .._timeline import Assertion, Piece
 from .._tombstones import tombstone
 from ..stores.changes import Change, FactText, Rule
 from ._pool import Connection
-from .fact_rows import Read, assertion_of, columns
+from .fact_rows import Read, assertion_of, columns, piece_of
 
 if TYPE_CHECKING:
     from ..stores import Vectors
@@ -20,66 +21,130 @@ if TYPE_CHECKING:
     Given = Callable[[Vectors], Sequence[object]]
 
 
-async def read_state(
-    conn: Connection, sql: Mapping[str, str], changes: Sequence[Change], clock: asyncpg.Record
-) -> State:
-    """Read what the changes need to know of their tenant, whose clock row is held."""
-    tenant = changes[0].tenant.key
-    state = State(tx=clock["tx"], at=clock["at"], now=clock["now"], rules={})
-    want = wanted(changes)
-    secret: bytes | None = clock["secret"]
-    tombstones: dict[bytes, str | bytes] = {}
-    if secret is not None:
-        ids: tuple[str | bytes, ...] = (*want.sources, *want.keys)
-        tombstones = {tombstone(secret, each): each for each in ids}
-    txs = set[int]()
-    rows = await conn.fetch(
-        sql["known"], tenant, list(want.keys), list(want.sources), list(tombstones),
-        *columns(list(want.steps.items()), 2),
-    )  # fmt: skip
-    for row in sorted(rows, key=lambda row: -(row["tx"] or 0)):
+@dataclass(slots=True)
+class _Reading:
+    """What is read for one tenant, whose clock row is held.
+
+    Attributes:
+        txs: transactions of which all assertions are wanted.
+        said: what of that which is to be said was said before.
+    """
+
+    tenant: str
+    changes: Sequence[Change]
+    want: Wanted
+    state: State
+    tombstones: Mapping[bytes, str | bytes]
+    txs: set[int] = field(default_factory=set[int])
+    said: set[bytes] = field(default_factory=set[bytes])
+
+    def note(self, row: asyncpg.Record) -> None:
+        """Take in what was known of a name."""
+        state = self.state
         match row["kind"]:
             case "key":
                 state.keys[row["digest"]] = (row["tx"], row["content"])
-                txs.add(row["tx"])
+                self.txs.add(row["tx"])
             case "source":
                 state.sources[row["name"]] = row["at"]
+            case "said":
+                self.said.add(row["digest"])
             case "erased":
-                _note_erased(state, tombstones[row["digest"]])
+                erased = self.tombstones[row["digest"]]
+                if isinstance(erased, str):
+                    state.erased |= {erased}
+                else:
+                    state.erased_keys |= {erased}
             case _:
                 state.undoable.setdefault(row["name"], []).append(row["tx"])
-                txs.add(row["tx"])
-    asked = (list(txs), list(want.ids), *columns(list(want.subjects), 2), list(want.branches))
-    named: Sequence[asyncpg.Record] = ()
-    if any(asked):
-        named = await conn.fetch(sql["wanted"], tenant, *asked)
+                self.txs.add(row["tx"])
+
+
+async def read_states(
+    conn: Connection,
+    sql: Mapping[str, str],
+    changes: Mapping[str, Sequence[Change]],
+    clocks: Mapping[str, asyncpg.Record],
+) -> Mapping[str, State]:
+    """Read what changes need to know of their tenants, whose clock rows are held."""
+    readings = [_reading(tenant, of_one, clocks[tenant]) for tenant, of_one in changes.items()]
+    await _read_known(conn, sql, readings)
+    whole: list[tuple[object, ...]] = []
+    ends: list[tuple[object, ...]] = []
+    for each in readings:
+        named = await _read_named(conn, sql, each)
+        each.state.by_id = {said.id: said for said in named}
+        needed = places(each.changes, named, each.state.rules)
+        starts = grounds(each.changes, needed, each.state, each.said)
+        whole += [(each.tenant, *place) for place in needed if place not in starts]
+        ends += [(each.tenant, *place, start) for place, start in starts.items()]
+    states = {each.tenant: each.state for each in readings}
+    if whole:
+        await _read_logs(conn, sql["logs"], whole, states)
+    if ends:
+        for row in await conn.fetch(sql["grounds"], *columns(ends, 6)):
+            piece = piece_of(row, assertion_of(row))
+            states[row["of_tenant"]].pieces.setdefault(piece.assertion.place, []).append(piece)
+    for state in states.values():
+        for pieces in state.pieces.values():
+            pieces.sort(key=lambda piece: piece.valid_from)
+    return states
+
+
+def _reading(tenant: str, changes: Sequence[Change], clock: asyncpg.Record) -> _Reading:
+    want, secret = wanted(changes), clock["secret"]
+    ids: tuple[str | bytes, ...] = () if secret is None else (*want.sources, *want.keys)
+    tombstones = {tombstone(secret, each): each for each in ids}
+    state = State(tx=clock["tx"], at=clock["at"], now=clock["now"], rules={})
+    return _Reading(tenant, changes, want, state, tombstones)
+
+
+async def _read_known(conn: Connection, sql: Mapping[str, str], readings: Sequence[_Reading]) -> None:
+    by_tenant = {each.tenant: each for each in readings}
+    predicates = {name for each in readings for name in each.want.predicates}
+
+    def asked(kind: Callable[[_Reading], Iterable[object]]) -> Sequence[Sequence[object]]:
+        return columns([(each.tenant, name) for each in readings for name in kind(each)], 2)
+
+    rows = await conn.fetch(
+        sql["known"], list(predicates), *asked(lambda each: each.want.keys),
+        *asked(lambda each: each.want.sources), *asked(lambda each: each.want.said),
+        *asked(lambda each: each.tombstones),
+        *columns([(each.tenant, *step) for each in readings for step in each.want.steps.items()], 3),
+    )  # fmt: skip
+    rules = dict.fromkeys(predicates, UNDECLARED)
+    for row in sorted(rows, key=lambda row: -(row["tx"] or 0)):
+        if row["kind"] == "rule":
+            rules[row["name"]] = rule_of(row)
+        else:
+            by_tenant[row["tenant"]].note(row)
+    for each in readings:
+        each.state.rules = {name: rules[name] for name in each.want.predicates}
+
+
+async def _read_named(conn: Connection, sql: Mapping[str, str], reading: _Reading) -> Sequence[Assertion]:
+    """Read the assertions that are wanted, whatever slot they are in, and what is to be consolidated."""
+    tenant, want = reading.tenant, reading.want
     if want.marks:
         unmarked = await conn.fetch(sql["unmarked"], tenant, list(want.marks))
-        state.unconsolidated = {row["id"]: row["seq"] for row in unmarked}
-    needed = places(changes, map(assertion_of, named))
-    if needed:
-        await _read_slots(conn, sql, tenant, needed, state)
-    return state
+        reading.state.unconsolidated = {row["id"]: row["seq"] for row in unmarked}
+    asked = (list(reading.txs), list(want.ids), *columns(list(want.subjects), 2), list(want.branches))
+    if not any(asked):
+        return ()
+    return [assertion_of(row) for row in await conn.fetch(sql["wanted"], tenant, *asked)]
 
 
-def _note_erased(state: State, erased: str | bytes) -> None:
-    if isinstance(erased, str):
-        state.erased |= {erased}
-    else:
-        state.erased_keys |= {erased}
-
-
-async def _read_slots(
-    conn: Connection, sql: Mapping[str, str], tenant: str, needed: set[Slot], state: State
+async def _read_logs(
+    conn: Connection, statement: str, whole: Sequence[tuple[object, ...]], states: Mapping[str, State]
 ) -> None:
-    read = Read()
-    for row in await conn.fetch(sql["places"], tenant, *columns(list(needed), 4)):
-        read.add(row)
+    read = {tenant: Read() for tenant in states}
+    for row in await conn.fetch(statement, *columns(whole, 5)):
+        read[row["of_tenant"]].add(row)
         if row["cardinality"] is not None:
-            state.rules[row["of_predicate"]] = rule_of(row)
-    state.logs, state.pieces, state.by_id = read.logs, read.pieces, read.by_id
-    for pieces in state.pieces.values():
-        pieces.sort(key=lambda piece: piece.valid_from)
+            states[row["of_tenant"]].rules[row["of_predicate"]] = rule_of(row)
+    for tenant, state in states.items():
+        state.logs, state.pieces = read[tenant].logs, read[tenant].pieces
+        state.by_id.update(read[tenant].by_id)
 
 
 def rule_of(row: asyncpg.Record) -> Rule:
@@ -87,40 +152,71 @@ def rule_of(row: asyncpg.Record) -> Rule:
 
 
 def arguments(
-    tenant: str,
-    written: Written,
+    written: Mapping[str, Written],
     given: "Given",
     embedder: tuple[str | None, int | None],
 ) -> Sequence[object]:
-    """Return the parameters of the statement `commit`."""
-    new = {each.id for each in written.assertions}
-    undone = dict(written.undone)
-    stored = {tx for tx, _, _ in written.headers}
-    hidden: dict[str, list[int]] = {}
-    for id, tx in written.hidden:
-        hidden.setdefault(id, []).append(tx)
-    texts = _texts(written)
-    ready = [(text.digest, text.vectors) for text in texts if text.vectors is not None]
-    headers = [
-        (
-            tx, at, change.name, change.session_id, change.actor, change.reason, digest(change.key),
-            change.digest, undone.get(tx),
-        )
-        for tx, at, change in written.headers
-    ]  # fmt: skip
+    """Return the parameters of the statement `commit`, for what was written of each tenant."""
+    rows = _Rows()
+    for tenant, of_one in written.items():
+        rows.add(tenant, of_one)
+    vectors = [text.vectors for _, text in rows.ready if text.vectors is not None]
     return (
-        tenant, written.tx, written.at,
-        *columns(headers, 9),
-        *columns([each for each in written.undone if each[0] not in stored], 2),
-        *columns([assertion_row(each, hidden.get(each.id, ())) for each in written.assertions], 22),
-        *columns([each for each in written.hidden if each[0] not in new], 2),
-        *columns(list(map(_closed_row, written.closed)), 7),
-        *columns(list(map(piece_row, written.opened)), 16),
-        *columns([(each.digest, each.text, array(each.terms), each.embedding_state) for each in texts], 4),
-        [digest for digest, _ in ready],
-        given(np.concatenate([vectors for _, vectors in ready])) if ready else [],
+        *columns(rows.clocks, 3),
+        *columns(rows.headers, 10),
+        *columns(rows.undone, 3),
+        *columns(rows.assertions, 23),
+        *columns(rows.hidden, 3),
+        *columns(rows.closed, 8),
+        *columns(rows.opened, 17),
+        *columns(rows.texts, 5),
+        *columns([(tenant, text.digest) for tenant, text in rows.ready], 2),
+        given(np.concatenate(vectors)) if vectors else [],
         *embedder,
     )  # fmt: skip
+
+
+@dataclass(slots=True)
+class _Rows:
+    """What a commit stores, in rows that begin with their tenant."""
+
+    clocks: list[tuple[object, ...]] = field(default_factory=list[tuple[object, ...]])
+    headers: list[tuple[object, ...]] = field(default_factory=list[tuple[object, ...]])
+    undone: list[tuple[object, ...]] = field(default_factory=list[tuple[object, ...]])
+    assertions: list[tuple[object, ...]] = field(default_factory=list[tuple[object, ...]])
+    hidden: list[tuple[object, ...]] = field(default_factory=list[tuple[object, ...]])
+    closed: list[tuple[object, ...]] = field(default_factory=list[tuple[object, ...]])
+    opened: list[tuple[object, ...]] = field(default_factory=list[tuple[object, ...]])
+    texts: list[tuple[object, ...]] = field(default_factory=list[tuple[object, ...]])
+    ready: list[tuple[str, FactText]] = field(default_factory=list[tuple[str, FactText]])
+
+    def add(self, tenant: str, written: Written) -> None:
+        new = {each.id for each in written.assertions}
+        undone = dict(written.undone)
+        stored = {tx for tx, _, _ in written.headers}
+        hidden: dict[str, list[int]] = {}
+        for id, tx in written.hidden:
+            hidden.setdefault(id, []).append(tx)
+        texts = _texts(written)
+        self.clocks.append((tenant, written.tx, written.at))
+        self.headers += [
+            (
+                tenant, tx, at, change.name, change.session_id, change.actor, change.reason,
+                digest(change.key), change.digest, undone.get(tx),
+            )
+            for tx, at, change in written.headers
+        ]  # fmt: skip
+        self.undone += [(tenant, *each) for each in written.undone if each[0] not in stored]
+        self.assertions += [
+            (tenant, *assertion_row(each, hidden.get(each.id, ()))) for each in written.assertions
+        ]
+        self.hidden += [(tenant, *each) for each in written.hidden if each[0] not in new]
+        self.closed += [(tenant, *_closed_row(piece)) for piece in written.closed]
+        self.opened += [(tenant, *piece_row(piece)) for piece in written.opened]
+        self.texts += [
+            (tenant, each.digest, each.text, array(each.terms), each.embedding_state) for each in texts
+        ]
+        self.ready += [(tenant, each) for each in texts if each.vectors is not None]
 
 
 def _texts(written: Written) -> Sequence[FactText]:

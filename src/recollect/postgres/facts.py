@@ -1,4 +1,4 @@
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from copy import copy
 from datetime import datetime
 from typing import TYPE_CHECKING
@@ -22,7 +22,7 @@ from ._sql import statements
 from .fact_filters import FactQuery
 from .fact_rebuilding import differing_slots, erased
 from .fact_rows import FoundFacts, assertion_of, basis_of, found_of, headers_of, read_of
-from .fact_writes import arguments, read_state
+from .fact_writes import arguments, read_states
 
 if TYPE_CHECKING:
     from ..stores import Vectors
@@ -55,17 +55,46 @@ class PostgresFacts(FactStore):
             await checkpoint()
             return []
 
-        async def work(conn: Connection) -> Sequence[Outcome]:
-            clock = await self._take_clock(conn, changes[0].tenant)
-            ledger = Ledger(await read_state(conn, self._sql, changes, clock))
-            outcomes = [ledger.apply(change) for change in changes]
-            if not ledger.written:
+        async def take(conn: Connection) -> Mapping[str, asyncpg.Record]:
+            return {changes[0].tenant.key: await self._take_clock(conn, changes[0].tenant)}
+
+        (outcomes,) = await self._commit([changes], take)
+        assert outcomes is not None  # noqa: S101  # it waits for its clock
+        return outcomes
+
+    async def try_commit(self, batches: Sequence[Sequence[Change]]) -> Sequence[Sequence[Outcome] | None]:
+        tenants = [changes[0].tenant.key for changes in batches]
+
+        async def take(conn: Connection) -> Mapping[str, asyncpg.Record]:
+            rows = await conn.fetch(self._sql["free_clocks"], tenants, self._now())
+            return {row["tenant"]: row for row in rows}
+
+        return await self._commit(batches, take)
+
+    async def _commit(
+        self,
+        batches: Sequence[Sequence[Change]],
+        take: Callable[[Connection], Awaitable[Mapping[str, asyncpg.Record]]],
+    ) -> Sequence[Sequence[Outcome] | None]:
+        """Commit the changes of those tenants whose clocks can be taken."""
+
+        async def work(conn: Connection) -> Sequence[Sequence[Outcome] | None]:
+            clocks = await take(conn)
+            taken = {changes[0].tenant.key: changes for changes in batches}
+            taken = {tenant: taken[tenant] for tenant in clocks}
+            ledgers = {
+                tenant: Ledger(state)
+                for tenant, state in (await read_states(conn, self._sql, taken, clocks)).items()
+            }
+            applied = {tenant: list(map(ledgers[tenant].apply, taken[tenant])) for tenant in ledgers}
+            outcomes = [applied.get(changes[0].tenant.key) for changes in batches]
+            written = {tenant: each.written for tenant, each in ledgers.items() if each.written}
+            if not written:
                 raise _NothingWritten(outcomes)
-            tenant = changes[0].tenant.key
-            given = arguments(tenant, ledger.written, self._given, self.embedder)
-            await conn.execute(self._sql["commit"], *given)
-            if ledger.written.marks:
-                await conn.execute(self._sql["mark"], tenant, ledger.written.marks)
+            await conn.execute(self._sql["commit"], *arguments(written, self._given, self.embedder))
+            for tenant, each in written.items():
+                if each.marks:
+                    await conn.execute(self._sql["mark"], tenant, each.marks)
             return outcomes
 
         try:
@@ -73,18 +102,23 @@ class PostgresFacts(FactStore):
         except _NothingWritten as nothing:
             outcomes = nothing.outcomes
         except ConnectionLost:
-            return [OutcomeUnknown(change.key) for change in changes]
+            return [[OutcomeUnknown(change.key) for change in changes] for changes in batches]
         except TryLater as exc:
-            return [copy(exc) for _ in changes]
-        known = max((each.tx for each in outcomes if isinstance(each, Committed)), default=0)
-        self._postgres.saw(changes[0].tenant.key, tx=known)
+            return [[copy(exc) for _ in changes] for changes in batches]
+        for changes, of_one in zip(batches, outcomes, strict=True):
+            known = max((each.tx for each in of_one or () if isinstance(each, Committed)), default=0)
+            self._postgres.saw(changes[0].tenant.key, tx=known)
         return outcomes
 
     async def _take_clock(self, conn: Connection, tenant: Tenant) -> asyncpg.Record:
-        now = None if self._clock is None else self._clock()
-        row = await conn.fetchrow(self._sql["clock"], tenant.key, tenant.namespace, tenant.user_id, now)
+        row = await conn.fetchrow(
+            self._sql["clock"], tenant.key, tenant.namespace, tenant.user_id, self._now()
+        )
         assert row is not None  # noqa: S101  # it is inserted or updated
         return row
+
+    def _now(self) -> datetime | None:
+        return None if self._clock is None else self._clock()
 
     async def get(self, tenant: Tenant, ids: Sequence[str]) -> Mapping[str, Slots]:
         rows = await self._postgres.fetch(self._sql["get"], tenant.key, list(ids))
@@ -206,6 +240,6 @@ class PostgresFacts(FactStore):
 class _NothingWritten(Exception):
     """Undoes a transaction that had nothing to store: not even the tenant's row is left of it."""
 
-    def __init__(self, outcomes: Sequence[Outcome]) -> None:
+    def __init__(self, outcomes: Sequence[Sequence[Outcome] | None]) -> None:
         super().__init__()
         self.outcomes = outcomes

@@ -134,6 +134,20 @@ class FactStore(Protocol):
         """
         ...
 
+    async def try_commit(
+        self, batches: Sequence[Sequence[Change]]
+    ) -> Sequence[Sequence[Committed | RecollectError] | None]:
+        """Commit the changes of several tenants at once, as far as nobody has to be waited for.
+
+        Args:
+            batches: each what `commit` takes, of another tenant, and not empty.
+
+        Returns:
+            For each what `commit` returns; None if it might have to wait, as somebody else writes for that
+            tenant right now, or nobody ever did: then nothing of it was stored.
+        """
+        ...
+
     async def get(self, tenant: Tenant, ids: Sequence[str]) -> Mapping[str, Slots]:
         """Return, for each assertion that exists, what was ever said in its slot, and only there."""
         ...

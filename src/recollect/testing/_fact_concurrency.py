@@ -9,6 +9,7 @@ import numpy as np
 
 from ..errors import FactConflict, VersionConflict
 from ..stores import Archive
+from ..stores.changes import Committed
 from ..types import Tenant
 from ._fact_material import (
     ALWAYS,
@@ -28,6 +29,7 @@ from ._fact_material import (
     objects,
     say,
     since,
+    spans,
     text,
     timeline,
     year,
@@ -66,6 +68,33 @@ async def tenants_with_the_same_facts_never_meet(archive: Archive) -> None:
         seen = await facts.candidates(tenant, filtered(), unit[0])
         assert [list(each) for each in seen.terms] == [["of", str(i)]]
         assert len(await facts.unembedded(tenant, limit=10)) == 2 - i % 2
+
+
+async def changes_of_several_tenants_are_tried_at_once(archive: Archive) -> None:
+    tenants = [await fresh(archive) for _ in range(3)]
+    for tenant in tenants[:2]:
+        await commit(archive, tenant, since("Paris", 2019, id="f"), key="k")
+    rome = since("Rome", 2023)
+    batches = [
+        [
+            change(tenant, since("Paris", 2018, id="f")),
+            change(tenant, rome, key="r"),
+            change(tenant, rome, key="r"),
+            change(tenant, since("Oslo", 2024)),
+        ]
+        for tenant in tenants
+    ]
+    tried = await archive.facts.try_commit(batches)
+    assert [each is None for each in tried[:2]] == [False, False]
+    for tenant, changes, outcomes in zip(tenants, batches, tried, strict=True):
+        known = tenant in tenants[:2]
+        refused, *others = await archive.facts.commit(changes) if outcomes is None else outcomes
+        assert isinstance(refused, FactConflict) == known
+        assert [each.tx for each in others if isinstance(each, Committed)] == [2, 2, 3]
+        first = [("Paris", 2019, 2023)] if known else [("Paris", 2018, 2023)]
+        expected = spans([*first, ("Rome", 2023, 2024), ("Oslo", 2024, None)])
+        assert await timeline(archive, tenant) == expected
+        await check_projection(archive, tenant)
 
 
 async def what_one_tenant_does_is_not_felt_by_another(archive: Archive) -> None:
@@ -261,6 +290,7 @@ async def every_call_of_facts_notices_that_it_was_cancelled(archive: Archive) ->
 
 FACT_CONCURRENCY_CHECKS: tuple[Check, ...] = (
     tenants_with_the_same_facts_never_meet,
+    changes_of_several_tenants_are_tried_at_once,
     what_one_tenant_does_is_not_felt_by_another,
     concurrent_changes_equal_the_serial_order_of_their_transactions,
     of_concurrent_corrections_exactly_one_wins,

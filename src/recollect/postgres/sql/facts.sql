@@ -3,26 +3,55 @@
 insert into {schema}.tenant as t (tenant, namespace, user_id, tx, at)
 values ($1, $2, $3, 0, coalesce($4, clock_timestamp()) - interval '1 microsecond')
 on conflict (tenant) do update set tx = t.tx
-returning tx, at, secret, coalesce($4, clock_timestamp()) as now
+returning tenant, tx, at, secret, coalesce($4, clock_timestamp()) as now
+
+-- name: free_clocks
+-- The same of several tenants, but for those that are new, or locked by somebody else.
+with free as materialized (
+    select tenant from {schema}.tenant where tenant = any($1::text[]) for no key update skip locked
+)
+update {schema}.tenant t set tx = t.tx from free where t.tenant = any($1) and t.tenant = free.tenant
+returning t.tenant, t.tx, t.at, t.secret, coalesce($2, clock_timestamp()) as now
 
 -- name: known
 -- What is asked for by name, in rows of one shape. Of what erasure left nothing, there is nothing to undo.
-select 'key' as kind, null::text as name, key_hash as digest, tx, digest as content, null::timestamptz as at
-from {schema}.fact_transaction where tenant = $1 and key_hash = any($2::bytea[])
+select
+    null as tenant, 'rule' as kind, name, null::bytea as digest, null::bigint as tx, null::bytea as content,
+    null::timestamptz as at, cardinality, key, immutable
+from {schema}.predicate where name = any($1::text[])
 union all
-select 'source', id, null, null, null, occurred_at
-from {schema}.episode where tenant = $1 and id = any($3::text[])
+select given.tenant, 'key', null, h.key_hash, h.tx, h.digest, null, null, null, null
+from unnest($2::text[], $3::bytea[]) as given (tenant, key_hash)
+cross join lateral (
+    select * from {schema}.fact_transaction
+    where tenant = given.tenant and key_hash = given.key_hash offset 0
+) as h
 union all
-select 'erased', null, digest, null, null, null
-from {schema}.tombstone where tenant = $1 and digest = any($4::bytea[])
+select given.tenant, 'source', given.id, null, null, null, e.occurred_at, null, null, null
+from unnest($4::text[], $5::text[]) as given (tenant, id)
+cross join lateral (
+    select * from {schema}.episode where tenant = given.tenant and id = given.id offset 0
+) as e
 union all
-select 'step', given.session_id, null, newest.tx, null, null
-from unnest($5::text[], $6::bigint[]) as given (session_id, steps)
+select given.tenant, 'said', null, given.digest, null, null, null, null, null, null
+from unnest($6::text[], $7::bytea[]) as given (tenant, digest)
+where exists (
+    select from {schema}.assertion where tenant = given.tenant and text_digest = given.digest offset 0
+)
+union all
+select given.tenant, 'erased', null, given.digest, null, null, null, null, null, null
+from unnest($8::text[], $9::bytea[]) as given (tenant, digest)
+where exists (
+    select from {schema}.tombstone where tenant = given.tenant and digest = given.digest offset 0
+)
+union all
+select given.tenant, 'step', given.session_id, null, newest.tx, null, null, null, null, null
+from unnest($10::text[], $11::text[], $12::bigint[]) as given (tenant, session_id, steps)
 cross join lateral (
     select tx from {schema}.fact_transaction h
-    where tenant = $1 and coalesce(h.session_id, '') = coalesce(given.session_id, '')
+    where tenant = given.tenant and coalesce(h.session_id, '') = coalesce(given.session_id, '')
     and undone_by is null and name <> 'rollback'
-    and exists (select from {schema}.assertion a where a.tenant = $1 and a.tx = h.tx)
+    and exists (select from {schema}.assertion a where a.tenant = given.tenant and a.tx = h.tx)
     order by tx desc limit given.steps
 ) as newest
 
@@ -39,61 +68,84 @@ union all
 select {assertion} from {schema}.assertion a
 where a.tenant = $1 and a.branch = any($6::text[]) and a.branch <> ''
 
--- name: places
+-- name: logs
 -- Each slot has a row at least, for the rule of its predicate; an assertion one for each current piece.
 -- "offset 0": looked up slot by slot, even if the planner, knowing nothing yet of a tenant, takes it for small.
 select
-    given.predicate as of_predicate, r.cardinality, r.key, r.immutable, {assertion}, {piece}
-from unnest($2::text[], $3::text[], $4::text[], $5::text[]) as given (branch, subject, predicate, slot)
+    given.tenant as of_tenant, given.predicate as of_predicate, r.cardinality, r.key, r.immutable,
+    {assertion}, {piece}
+from unnest($1::text[], $2::text[], $3::text[], $4::text[], $5::text[])
+    as given (tenant, branch, subject, predicate, slot)
 left join {schema}.predicate r on r.name = given.predicate
 left join lateral (
     select * from {schema}.assertion
-    where tenant = $1 and subject = given.subject and predicate = given.predicate
+    where tenant = given.tenant and subject = given.subject and predicate = given.predicate
     and branch = given.branch and slot = given.slot
     offset 0
 ) as a on true
 left join lateral (
     select * from {schema}.fact
-    where tenant = $1 and assertion_tx = a.tx and assertion_seq = a.seq and tx_to is null
+    where tenant = given.tenant and assertion_tx = a.tx and assertion_seq = a.seq and tx_to is null
     offset 0
 ) as f on true
 order by a.tx, a.seq, f.valid_from
 
+-- name: grounds
+-- The current pieces of slots that end after an instant.
+select given.tenant as of_tenant, {assertion}, {piece}
+from unnest($1::text[], $2::text[], $3::text[], $4::text[], $5::text[], $6::timestamptz[])
+    as given (tenant, branch, subject, predicate, slot, start)
+cross join lateral (
+    select * from {schema}.fact
+    where tenant = given.tenant and subject = given.subject and predicate = given.predicate
+    and tx_to is null and branch = given.branch and slot = given.slot
+    and (valid_to is null or valid_to > given.start)
+    offset 0
+) as f
+cross join lateral (
+    select * from {schema}.assertion
+    where tenant = given.tenant and tx = f.assertion_tx and seq = f.assertion_seq
+    offset 0
+) as a
+
 -- name: commit
 -- Everything that changes, in one statement. Arrays within arrays go over as text.
--- Vectors of an embedder that was replaced meanwhile stay out; $68 is null if none was adopted.
+-- Vectors of an embedder that was replaced meanwhile stay out; $76 is null if none was adopted.
 -- A vector that is there already was left by an erasure. It goes first, which the count sees to; what comes
 -- in its place is another row, so that a sweep that has seen the old one does not take the new one.
 with embedder as (
-    select $68::text is null or exists (
-        select from {schema}.embedder where model = $68 and dimensions = $69::int
+    select $76::text is null or exists (
+        select from {schema}.embedder where model = $76 and dimensions = $77::int
     ) as same
 ), clock as (
-    update {schema}.tenant set tx = $2, at = $3 where tenant = $1
+    update {schema}.tenant t set tx = given.tx, at = given.at
+    from unnest($1::text[], $2::bigint[], $3::timestamptz[]) as given (tenant, tx, at)
+    where t.tenant = any($1) and t.tenant = given.tenant
 ), header as (
     insert into {schema}.fact_transaction (
         tenant, tx, recorded_at, name, session_id, actor, reason, key_hash, digest, undone_by
     )
-    select $1, given.* from unnest(
-        $4::bigint[], $5::timestamptz[], $6::text[], $7::text[], $8::text[], $9::text[], $10::bytea[],
-        $11::bytea[], $12::bigint[]
+    select * from unnest(
+        $4::text[], $5::bigint[], $6::timestamptz[], $7::text[], $8::text[], $9::text[], $10::text[],
+        $11::bytea[], $12::bytea[], $13::bigint[]
     ) as given
 ), undone as (
     update {schema}.fact_transaction h set undone_by = given.undone_by
-    from unnest($13::bigint[], $14::bigint[]) as given (tx, undone_by)
+    from unnest($14::text[], $15::bigint[], $16::bigint[]) as given (tenant, tx, undone_by)
     cross join lateral (
-        select ctid as place from {schema}.fact_transaction where tenant = $1 and tx = given.tx offset 0
+        select ctid as place from {schema}.fact_transaction
+        where tenant = given.tenant and tx = given.tx offset 0
     ) as old
-    where h.tenant = $1 and h.ctid = old.place
+    where h.tenant = given.tenant and h.ctid = old.place
 ), given as (
     select * from unnest(
-        $15::bigint[], $16::int[], $17::text[], $18::timestamptz[], $19::text[], $20::text[], $21::text[],
-        $22::text[], $23::text[], $24::text[], $25::timestamptz[], $26::timestamptz[], $27::boolean[],
-        $28::text[], $29::float8[], $30::text[], $31::text[], $32::text[], $33::text[], $34::text[],
-        $35::bytea[], $36::text[]
+        $17::text[], $18::bigint[], $19::int[], $20::text[], $21::timestamptz[], $22::text[], $23::text[],
+        $24::text[], $25::text[], $26::text[], $27::text[], $28::timestamptz[],
+        $29::timestamptz[], $30::boolean[], $31::text[], $32::float8[], $33::text[], $34::text[],
+        $35::text[], $36::text[], $37::text[], $38::bytea[], $39::text[]
     ) as given (
-        tx, seq, id, recorded_at, op, branch, subject, predicate, slot, object, claimed_from, claimed_to,
-        onset, ref, confidence, sources, session_id, actor, reason, replaces, text_digest, hidden
+        tenant, tx, seq, id, recorded_at, op, branch, subject, predicate, slot, object, claimed_from,
+        claimed_to, onset, ref, confidence, sources, session_id, actor, reason, replaces, text_digest, hidden
     )
 ), log as (
     insert into {schema}.assertion (
@@ -101,62 +153,73 @@ with embedder as (
         claimed_to, onset, ref, confidence, sources, session_id, actor, reason, replaces, text_digest, hidden
     )
     select
-        $1, tx, seq, id, recorded_at, op, branch, subject, predicate, slot, object::json, claimed_from,
+        tenant, tx, seq, id, recorded_at, op, branch, subject, predicate, slot, object::json, claimed_from,
         claimed_to, onset, ref, confidence, sources::text[], session_id, actor, reason, replaces,
         text_digest, hidden::bigint[]
     from given
 ), source as (
     insert into {schema}.assertion_source (tenant, episode_id, tx, seq)
-    select distinct $1, unnest(sources::text[]), tx, seq from given
+    select distinct tenant, unnest(sources::text[]), tx, seq from given where sources <> '{}'
 ), hidden as (
     update {schema}.assertion a set hidden = a.hidden || changed.txs
     from (
-        select id, array_agg(tx order by tx) as txs
-        from unnest($37::text[], $38::bigint[]) as given (id, tx) group by id
+        select tenant, id, array_agg(tx order by tx) as txs
+        from unnest($40::text[], $41::text[], $42::bigint[]) as given (tenant, id, tx) group by tenant, id
     ) as changed
     cross join lateral (
-        select ctid as place from {schema}.assertion where tenant = $1 and id = changed.id offset 0
+        select ctid as place from {schema}.assertion
+        where tenant = changed.tenant and id = changed.id offset 0
     ) as old
-    where a.tenant = $1 and a.ctid = old.place
+    where a.tenant = changed.tenant and a.ctid = old.place
 ), closed as (
     update {schema}.fact f set
         tx_to = given.tx_to, superseded_at = given.superseded_at, superseded_by = given.superseded_by
     from unnest(
-        $39::bigint[], $40::int[], $41::timestamptz[], $42::bigint[], $43::bigint[], $44::timestamptz[],
-        $45::text[]
-    ) as given (assertion_tx, assertion_seq, valid_from, tx_from, tx_to, superseded_at, superseded_by)
+        $43::text[], $44::bigint[], $45::int[], $46::timestamptz[], $47::bigint[], $48::bigint[],
+        $49::timestamptz[], $50::text[]
+    ) as given (
+        tenant, assertion_tx, assertion_seq, valid_from, tx_from, tx_to, superseded_at, superseded_by
+    )
     cross join lateral (
         select ctid as place from {schema}.fact
-        where tenant = $1 and assertion_tx = given.assertion_tx and assertion_seq = given.assertion_seq
-        and valid_from = given.valid_from and tx_from = given.tx_from
+        where tenant = given.tenant and assertion_tx = given.assertion_tx
+        and assertion_seq = given.assertion_seq and valid_from = given.valid_from and tx_from = given.tx_from
         offset 0
     ) as old
-    where f.tenant = $1 and f.ctid = old.place
+    where f.tenant = given.tenant and f.ctid = old.place
 ), opened as (
     insert into {schema}.fact (tenant, {fact})
-    select $1, given.* from unnest(
-        $46::bigint[], $47::int[], $48::timestamptz[], $49::timestamptz[], $50::bigint[], $51::bigint[],
-        $52::timestamptz[], $53::timestamptz[], $54::text[], $55::text[], $56::text[], $57::text[],
-        $58::text[], $59::text[], $60::bytea[], $61::boolean[]
+    select * from unnest(
+        $51::text[], $52::bigint[], $53::int[], $54::timestamptz[], $55::timestamptz[], $56::bigint[],
+        $57::bigint[], $58::timestamptz[], $59::timestamptz[],
+        $60::text[], $61::text[], $62::text[], $63::text[], $64::text[], $65::text[], $66::bytea[], $67::boolean[]
     ) as given
 ), text as (
     insert into {schema}.fact_text as t (tenant, digest, text, terms, embedding_state)
     select
-        $1, digest, text, terms::text[],
+        tenant, digest, text, terms::text[],
         case when embedding_state = 'ready' and not same then 'pending' else embedding_state end
-    from unnest($62::bytea[], $63::text[], $64::text[], $65::text[]) as given (digest, text, terms, embedding_state)
+    from unnest($68::text[], $69::bytea[], $70::text[], $71::text[], $72::text[])
+        as given (tenant, digest, text, terms, embedding_state)
     cross join embedder
     on conflict (tenant, digest) do update set embedding_state = excluded.embedding_state
     where t.embedding_state <> 'ready' and excluded.embedding_state = 'ready'
-    returning digest, embedding_state
+    returning tenant, digest, embedding_state
 ), stray as (
-    delete from {schema}.fact_vector v using text where v.tenant = $1 and v.digest = text.digest
+    delete from {schema}.fact_vector v
+    where ctid = any(array(
+        select old.place from text cross join lateral (
+            select ctid as place from {schema}.fact_vector
+            where tenant = text.tenant and digest = text.digest offset 0
+        ) as old
+    ))
+    and exists (select from text where tenant = v.tenant and digest = v.digest)
     returning 1
 )
 insert into {schema}.fact_vector (tenant, digest, embedding)
-select $1, digest, embedding::{vector}.vector
-from unnest($66::bytea[], $67::{given_vector}[]) as given (digest, embedding)
-join text using (digest)
+select tenant, digest, embedding::{vector}.vector
+from unnest($73::text[], $74::bytea[], $75::{given_vector}[]) as given (tenant, digest, embedding)
+join text using (tenant, digest)
 where embedding_state = 'ready' and (select count(*) from stray) >= 0
 
 -- name: unmarked
