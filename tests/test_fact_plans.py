@@ -1,6 +1,7 @@
 """Every statement about facts looks at its own tenant, along an index, whatever the server plans."""
 
 import json
+import re
 from collections import deque
 from collections.abc import Awaitable, Callable, Iterator
 from itertools import count
@@ -142,21 +143,31 @@ async def test_each_statement_looks_at_its_tenant_along_indices(
     async with made as pool, open_postgres(pool, schema=filled_schema) as archive:
         sent.clear()
         await CALLS[call](archive, Tenant("filled", f"copy{next(copies)}"))
-        statements = [each for each in sent if filled_schema in each.query]
+    settings, statements = "", list[tuple[Any, str]]()
+    for each in sent:
+        if filled_schema in each.query:
+            statements.append((each, settings))
+        elif re.match(r"\s*(discard plans;\s*)?(begin|commit|rollback)", each.query):
+            settings = "".join(re.findall("^set local enable_.*", each.query, re.MULTILINE))
     assert statements
-    for each in statements:
-        for node in await _plan(watch, each, mode):
+    for each, settings in statements:
+        for node in await _plan(watch, each, mode, settings):
             assert "tenant" in node.get("Index Cond", ""), f"{node}\n{each.query}"
 
 
-async def _plan(connection: asyncpg.Connection, sent: Any, mode: str) -> list[dict[str, Any]]:
-    """Return the nodes of a statement's plan that read a table of ours."""
+async def _plan(
+    connection: asyncpg.Connection, sent: Any, mode: str, settings: str
+) -> list[dict[str, Any]]:
+    """Return the nodes of a statement's plan that read a table of ours, with the settings it was sent with."""
     if mode == "custom":
-        rows = await connection.fetch(f"explain (format json) {sent.query}", *sent.args)
+        async with connection.transaction():
+            await connection.execute(settings or "select 1")
+            rows = await connection.fetch(f"explain (format json) {sent.query}", *sent.args)
     else:
         await connection.execute(f"set plan_cache_mode = force_generic_plan; prepare q as {sent.query}")
         nothing = f"({', '.join(['null'] * len(sent.args))})" if sent.args else ""
         async with connection.transaction():
+            await connection.execute(settings or "select 1")
             rows = await connection.fetch(f"explain (format json) execute q{nothing}")
         await connection.execute("deallocate q")
     nodes = deque([json.loads(rows[0][0])[0]["Plan"]])

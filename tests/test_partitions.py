@@ -308,6 +308,7 @@ ACROSS = {
         "replace_embedder", "drop_vectors", "make_pending",
     },
     "episodes": {"append", "named"},
+    "facts": {"free_clocks", "known", "logs", "grounds", "commit"},
     "predicates": {"rules", "stop_writes", "record", "using"},
     "transfer": {"recorded"},
     "vector_indexes": {"embedder", "sizes", "take_no_samples", "drop"},

@@ -22,6 +22,7 @@ set local idle_in_transaction_session_timeout = '10s';
 
 BY_KEY = """
 set local plan_cache_mode = force_generic_plan;
+set local enable_seqscan = off;
 set local enable_hashjoin = off;
 set local enable_mergejoin = off;
 """

@@ -8,9 +8,10 @@ returning tenant, tx, at, secret, coalesce($4, clock_timestamp()) as now
 -- name: free_clocks
 -- The same of several tenants, but for those that are new, or locked by somebody else.
 with free as materialized (
-    select tenant from {schema}.tenant where tenant = any($1::text[]) for no key update skip locked
+    select t.tenant from unnest($1::text[]) as given (tenant) join {schema}.tenant t using (tenant)
+    for no key update of t skip locked
 )
-update {schema}.tenant t set tx = t.tx from free where t.tenant = any($1) and t.tenant = free.tenant
+update {schema}.tenant t set tx = t.tx from free where t.tenant = free.tenant
 returning t.tenant, t.tx, t.at, t.secret, coalesce($2, clock_timestamp()) as now
 
 -- name: known
@@ -109,7 +110,8 @@ cross join lateral (
 ) as a
 
 -- name: commit
--- Everything that changes, in one statement. Arrays within arrays go over as text.
+-- Everything that changes, in one statement. Arrays within arrays go over as text. Rows are looked up one by
+-- one, each in the partition of its tenant: the settings of its transaction rule out all else.
 -- Vectors of an embedder that was replaced meanwhile stay out; $76 is null if none was adopted.
 -- A vector that is there already was left by an erasure. It goes first, which the count sees to; what comes
 -- in its place is another row, so that a sweep that has seen the old one does not take the new one.
@@ -120,7 +122,7 @@ with embedder as (
 ), clock as (
     update {schema}.tenant t set tx = given.tx, at = given.at
     from unnest($1::text[], $2::bigint[], $3::timestamptz[]) as given (tenant, tx, at)
-    where t.tenant = any($1) and t.tenant = given.tenant
+    where t.tenant = given.tenant
 ), header as (
     insert into {schema}.fact_transaction (
         tenant, tx, recorded_at, name, session_id, actor, reason, key_hash, digest, undone_by
@@ -132,11 +134,7 @@ with embedder as (
 ), undone as (
     update {schema}.fact_transaction h set undone_by = given.undone_by
     from unnest($14::text[], $15::bigint[], $16::bigint[]) as given (tenant, tx, undone_by)
-    cross join lateral (
-        select ctid as place from {schema}.fact_transaction
-        where tenant = given.tenant and tx = given.tx offset 0
-    ) as old
-    where h.tenant = given.tenant and h.ctid = old.place
+    where h.tenant = given.tenant and h.tx = given.tx
 ), given as (
     select * from unnest(
         $17::text[], $18::bigint[], $19::int[], $20::text[], $21::timestamptz[], $22::text[], $23::text[],
@@ -166,11 +164,7 @@ with embedder as (
         select tenant, id, array_agg(tx order by tx) as txs
         from unnest($40::text[], $41::text[], $42::bigint[]) as given (tenant, id, tx) group by tenant, id
     ) as changed
-    cross join lateral (
-        select ctid as place from {schema}.assertion
-        where tenant = changed.tenant and id = changed.id offset 0
-    ) as old
-    where a.tenant = changed.tenant and a.ctid = old.place
+    where a.tenant = changed.tenant and a.id = changed.id
 ), closed as (
     update {schema}.fact f set
         tx_to = given.tx_to, superseded_at = given.superseded_at, superseded_by = given.superseded_by
@@ -180,13 +174,9 @@ with embedder as (
     ) as given (
         tenant, assertion_tx, assertion_seq, valid_from, tx_from, tx_to, superseded_at, superseded_by
     )
-    cross join lateral (
-        select ctid as place from {schema}.fact
-        where tenant = given.tenant and assertion_tx = given.assertion_tx
-        and assertion_seq = given.assertion_seq and valid_from = given.valid_from and tx_from = given.tx_from
-        offset 0
-    ) as old
-    where f.tenant = given.tenant and f.ctid = old.place
+    where f.tenant = given.tenant and f.assertion_tx = given.assertion_tx
+    and f.assertion_seq = given.assertion_seq and f.valid_from = given.valid_from
+    and f.tx_from = given.tx_from
 ), opened as (
     insert into {schema}.fact (tenant, {fact})
     select * from unnest(
@@ -206,14 +196,8 @@ with embedder as (
     where t.embedding_state <> 'ready' and excluded.embedding_state = 'ready'
     returning tenant, digest, embedding_state
 ), stray as (
-    delete from {schema}.fact_vector v
-    where ctid = any(array(
-        select old.place from text cross join lateral (
-            select ctid as place from {schema}.fact_vector
-            where tenant = text.tenant and digest = text.digest offset 0
-        ) as old
-    ))
-    and exists (select from text where tenant = v.tenant and digest = v.digest)
+    delete from {schema}.fact_vector v using text
+    where v.tenant = text.tenant and v.digest = text.digest
     returning 1
 )
 insert into {schema}.fact_vector (tenant, digest, embedding)
