@@ -155,10 +155,8 @@ async def test_each_statement_looks_at_its_tenant_along_indices(
             assert "tenant" in node.get("Index Cond", ""), f"{node}\n{each.query}"
 
 
-async def _plan(
-    connection: asyncpg.Connection, sent: Any, mode: str, settings: str
-) -> list[dict[str, Any]]:
-    """Return the nodes of a statement's plan that read a table of ours, with the settings it was sent with."""
+async def _plan(connection: asyncpg.Connection, sent: Any, mode: str, settings: str) -> list[dict[str, Any]]:
+    """Return the nodes of a statement's plan that read a table of ours, with its transaction's settings."""
     if mode == "custom":
         async with connection.transaction():
             await connection.execute(settings or "select 1")
