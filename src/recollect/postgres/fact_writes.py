@@ -92,9 +92,12 @@ async def read_states(
 
 
 def _reading(tenant: str, changes: Sequence[Change], clock: asyncpg.Record) -> _Reading:
-    want, secret = wanted(changes), clock["secret"]
-    ids: tuple[str | bytes, ...] = () if secret is None else (*want.sources, *want.keys)
-    tombstones = {tombstone(secret, each): each for each in ids}
+    want = wanted(changes)
+    secret: bytes | None = clock["secret"]
+    tombstones: dict[bytes, str | bytes] = {}
+    if secret is not None:
+        ids: tuple[str | bytes, ...] = (*want.sources, *want.keys)
+        tombstones = {tombstone(secret, each): each for each in ids}
     state = State(tx=clock["tx"], at=clock["at"], now=clock["now"], rules={})
     return _Reading(tenant, changes, want, state, tombstones)
 
