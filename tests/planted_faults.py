@@ -304,8 +304,8 @@ FAULTS = [
     Fault(
         "slot read without tenant, in PostgreSQL",
         "postgres/sql/facts.sql",
-        "where tenant = $1 and subject = given.subject and predicate = given.predicate",
-        "where subject = given.subject and predicate = given.predicate",
+        "tenant = given.tenant and subject = given.subject and predicate = given.predicate\n    and branch",
+        "subject = given.subject and predicate = given.predicate\n    and branch",
         BOTH,
     ),
     Fault(
@@ -339,8 +339,8 @@ FAULTS = [
     Fault(
         "the database's clock for the tenant's",
         "postgres/sql/facts.sql",
-        "update {schema}.tenant set tx = $2, at = $3 where tenant = $1",
-        "update {schema}.tenant set tx = $2, at = now() + 0 * ($3 - now()) where tenant = $1",
+        "set tx = given.tx, at = given.at\n",
+        "set tx = given.tx, at = now() + 0 * (given.at - now())\n",
         BOTH,
     ),
     Fault(
@@ -518,10 +518,10 @@ FAULTS = [
         f"{PARTITIONS} later_migration",
     ),
     Fault(
-        "partitions: a place is one of any tenant",
+        "partitions: what one closes is closed for all",
         "postgres/sql/facts.sql",
-        "    where f.tenant = $1 and f.ctid = old.place\n",
-        "    where f.ctid = old.place\n",
+        "    where f.tenant = given.tenant and f.assertion_tx = given.assertion_tx\n",
+        "    where f.assertion_tx = given.assertion_tx\n",
         f"{PARTITIONS} same_place",
     ),
     Fault(
