@@ -170,9 +170,9 @@ class PostgresFacts(FactStore):
     async def headers(
         self, tenant: Tenant, *, session_id: str | None, before: int | None, limit: int
     ) -> tuple[Sequence[Header], int]:
-        statement = "headers" if session_id is None else "headers_of_session"
-        session = () if session_id is None else (session_id,)
-        rows = await self._postgres.fetch(self._sql[statement], tenant.key, before, limit, *session)
+        session, only = ((), "") if session_id is None else ((session_id,), self._sql["of_session"])
+        statement = self._sql["headers"].replace("{of_session}", only)
+        rows = await self._postgres.fetch(statement, tenant.key, before, limit, *session)
         return headers_of(rows), self._basis(tenant, rows)
 
     async def known_at(self, tenant: Tenant, instant: datetime) -> tuple[int, bool]:

@@ -377,36 +377,13 @@ where t.tenant = $1
 order by a.tx, a.seq
 
 -- name: headers
-select t.tx as basis, 
+select t.tx as basis,
     h.tx as of_tx, h.recorded_at as of_instant, h.name, h.session_id as of_session, h.actor as of_actor,
     h.reason as of_reason, h.undone_by, touched.*
 from {schema}.tenant t
 left join lateral (
     select * from {schema}.fact_transaction h
-    where h.tenant = $1 and ($2::bigint is null or h.tx < $2) order by h.tx desc limit $3
-) as h on true
-left join lateral (
-    select true as opened, {assertion}, {piece}
-    from {schema}.fact f
-    join {schema}.assertion a on a.tenant = $1 and a.tx = f.assertion_tx and a.seq = f.assertion_seq
-    where f.tenant = $1 and f.tx_from = h.tx
-    union all
-    select false, {assertion}, {piece}
-    from {schema}.fact f
-    join {schema}.assertion a on a.tenant = $1 and a.tx = f.assertion_tx and a.seq = f.assertion_seq
-    where f.tenant = $1 and f.tx_to = h.tx
-) as touched on true
-where t.tenant = $1
-order by h.tx desc, touched.tx, touched.seq, touched.valid_from
-
--- name: headers_of_session
-select t.tx as basis, 
-    h.tx as of_tx, h.recorded_at as of_instant, h.name, h.session_id as of_session, h.actor as of_actor,
-    h.reason as of_reason, h.undone_by, touched.*
-from {schema}.tenant t
-left join lateral (
-    select * from {schema}.fact_transaction h
-    where h.tenant = $1 and coalesce(h.session_id, '') = $4 and ($2::bigint is null or h.tx < $2)
+    where h.tenant = $1 and ($2::bigint is null or h.tx < $2) {of_session}
     order by h.tx desc limit $3
 ) as h on true
 left join lateral (
@@ -422,6 +399,10 @@ left join lateral (
 ) as touched on true
 where t.tenant = $1
 order by h.tx desc, touched.tx, touched.seq, touched.valid_from
+
+-- name: of_session
+-- Part of `headers`.
+and coalesce(h.session_id, '') = $4
 
 -- name: known_at
 -- Whatever comes will be later than the newest that there is.
