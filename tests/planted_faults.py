@@ -527,12 +527,12 @@ FAULTS = [
     Fault(
         "partitions: the users of a batch are looked for in all of them",
         "postgres/sql/episodes.sql",
-        """    cross join lateral (
-        select generation from {schema}.tenant where tenant = given.tenant offset 0
-    ) as of_tenant
+        """cross join lateral (
+    select generation from {schema}.tenant where tenant = given.tenant offset 0
+) as of_tenant
 """,
-        "    join {schema}.tenant as of_tenant on of_tenant.tenant = any($1::text[])\n"
-        "        and of_tenant.tenant = given.tenant\n",
+        "join {schema}.tenant as of_tenant on of_tenant.tenant = any($1::text[])\n"
+        "    and of_tenant.tenant = given.tenant\n",
         f"{PARTITIONS} touches",
     ),
 ]

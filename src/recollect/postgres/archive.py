@@ -20,6 +20,7 @@ from ..stores.traits import Traits
 from ..types import Health, Tenant
 from ._embedded import open_embedded
 from ._migrations import check, migrate, pending, vector_schema
+from ._partitions import parts_of
 from ._pool import Connection, Pool, Postgres, open_pool
 from ._replica import open_replica
 from ._sql import statements
@@ -43,6 +44,7 @@ class PostgresArchive(Archive, Indexing):
         schema: holds our tables, migrated.
         vector: holds pgvector.
         clock: gives `recorded_at`; None for the server's clock, which all processes share.
+        partitioned: whether its tables are cut by tenant.
     """
 
     def __init__(
@@ -52,11 +54,14 @@ class PostgresArchive(Archive, Indexing):
         schema: str,
         vector: str,
         clock: Callable[[], datetime] | None = None,
+        partitioned: bool = False,
     ) -> None:
         self._postgres = postgres
         self.traits = Traits("postgres", durable=True, replicated=postgres.replicated)
         self._sql = statements("directory", schema=schema, vector=vector)
-        self._episodes = PostgresEpisodes(postgres, schema=schema, vector=vector, clock=clock)
+        self._episodes = PostgresEpisodes(
+            postgres, schema=schema, vector=vector, clock=clock, partitioned=partitioned
+        )
         self._facts = PostgresFacts(postgres, schema=schema, vector=vector, clock=clock)
         self._predicates = PostgresPredicates(postgres, schema=schema, vector=vector)
         self._directory = PostgresDirectory(postgres, schema=schema, vector=vector)
@@ -258,11 +263,14 @@ async def _opened(
             with bounded(deadline):
                 await check(postgres, schema)
                 vector = await vector_schema(postgres)
+                partitioned = await parts_of(postgres, schema) is not None
         async with (
             connected(there, vector=vector) as primary,
             _beside(replica, primary, schema=schema, vector=vector, deadline=deadline) as postgres,
         ):
-            yield PostgresArchive(postgres, schema=schema, vector=vector, clock=clock)
+            yield PostgresArchive(
+                postgres, schema=schema, vector=vector, clock=clock, partitioned=partitioned
+            )
 
 
 @asynccontextmanager

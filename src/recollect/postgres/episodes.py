@@ -52,9 +52,12 @@ class PostgresEpisodes(EpisodeStore):
         schema: str,
         vector: str,
         clock: Callable[[], datetime] | None = None,
+        partitioned: bool = False,
     ) -> None:
         self._postgres = postgres
         self._sql = statements("episodes", schema=schema, vector=vector, binary=postgres.binary)
+        seen = self._sql["seen_apart" if partitioned else "seen"]
+        self._append = self._sql["append"].replace("{seen}", seen)
         self._given: Callable[[Vectors], Sequence[object]] = (
             vectors.packed if postgres.binary else vectors.spelled
         )
@@ -88,7 +91,7 @@ class PostgresEpisodes(EpisodeStore):
     async def _append_together(self, batch: "_Batch") -> Mapping[int, Outcome]:
         """Store the writes of a batch, but for those that came too late: these have no outcome."""
         try:
-            rows = await self._postgres.fetch(self._sql["append"], *self._arguments(batch))
+            rows = await self._postgres.fetch(self._append, *self._arguments(batch))
         except ConnectionLost:
             return {id(write): OutcomeUnknown(write.episodes[0].id) for write in batch.writes}
         except TryLater as exc:
@@ -112,9 +115,9 @@ class PostgresEpisodes(EpisodeStore):
         batch.admits(write)
 
         async def work(conn: Connection) -> Outcome:
-            rows = await conn.fetch(self._sql["append"], *self._arguments(batch))
+            rows = await conn.fetch(self._append, *self._arguments(batch))
             if any(row["late"] for row in rows):  # by now the clock is ours, and nobody comes in between
-                rows = await conn.fetch(self._sql["append"], *self._arguments(batch))
+                rows = await conn.fetch(self._append, *self._arguments(batch))
             stored, missing = _stored(rows), batch.without(rows)
             taken: Taken = {}
             if missing:

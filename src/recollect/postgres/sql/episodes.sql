@@ -6,13 +6,8 @@
 -- Vectors of an embedder that was replaced meanwhile stay out; $23 is null if none was adopted.
 -- What was erased stays out. The tombstones that are seen are those of before the clock was taken: where
 -- something was erased while this waited for the clock, nothing is stored, and it has to be sent again.
--- "offset 0": looked up tenant by tenant, each in its own partition if there are any.
 with seen as (
-    select given.tenant, of_tenant.generation
-    from unnest($1::text[]) as given (tenant)
-    cross join lateral (
-        select generation from {schema}.tenant where tenant = given.tenant offset 0
-    ) as of_tenant
+    {seen}
 ), embedder as (
     select $23::text is null or exists (
         select from {schema}.embedder where model = $23 and dimensions = $24::int
@@ -67,6 +62,19 @@ with seen as (
 select tenant, id, seq, recorded_at, embedding_state, null::boolean as late from stored
 union all
 select tenant, id, null, null, null, late from refused
+
+-- name: seen
+-- Part of `append`.
+select tenant, generation from {schema}.tenant where tenant = any($1::text[])
+
+-- name: seen_apart
+-- Part of `append` where tables are cut: tenant by tenant, each in its own partition. Where they are not,
+-- this would only make the server plan the statement again each time.
+select given.tenant, of_tenant.generation
+from unnest($1::text[]) as given (tenant)
+cross join lateral (
+    select generation from {schema}.tenant where tenant = given.tenant offset 0
+) as of_tenant
 
 -- name: named
 select tenant, digest, {episode}
