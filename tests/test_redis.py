@@ -13,7 +13,7 @@ import pytest
 import redis
 from redis.asyncio import BlockingConnectionPool, ConnectionPool, Redis
 
-from recollect import ConfigurationError, Overloaded, StoreUnavailable, open_memory
+from recollect import ConfigurationError, Memory, Overloaded, StoreUnavailable, open_memory
 from recollect._bridge import driven, front_of
 from recollect._workspace import (
     AppendBlock,
@@ -582,15 +582,42 @@ async def test_of_a_cluster_only_what_is_on_a_dead_node_is_away(redis_server: St
         cluster.close()
 
 
-async def test_nothing_remains_of_it(redis_server: Start) -> None:
+@pytest.mark.parametrize("grace", [0.0, 20.0])
+async def test_nothing_remains_of_it(
+    redis_server: Start, grace: float, monkeypatch: pytest.MonkeyPatch
+) -> None:
     server = redis_server()
+    monkeypatch.setattr("recollect.redis.opening.GRACE", grace)
     tasks = running_tasks()
-    async with open_memory(redis=server.url, on_outage="error") as memory, anyio.create_task_group() as group:
+    async with open_memory(redis=server.url, on_outage="error") as memory:
+        await _fill_pool(memory)
+    assert running_tasks() <= tasks
+    await _everybody_leaves(server)
+
+
+@pytest.mark.parametrize("grace", [0.0, 20.0])
+async def test_nothing_remains_of_a_cluster(
+    redis_cluster: RedisCluster, grace: float, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("recollect.redis.opening.GRACE", grace)
+    tasks = running_tasks()
+    async with open_memory(redis=redis_cluster.url, on_outage="error") as memory:
+        await _fill_pool(memory)
+    assert running_tasks() <= tasks
+    for node in redis_cluster.nodes:
+        await _everybody_leaves(node)
+
+
+async def _fill_pool(memory: Memory) -> None:
+    async with anyio.create_task_group() as group:
         for i in range(50):
             group.start_soon(memory.user(str(i)).blocks.set, "b", "x")
-    assert running_tasks() <= tasks
+
+
+async def _everybody_leaves(server: RedisServer) -> None:
     with anyio.fail_after(20):
-        while len(str(server.command("CLIENT", "LIST")).split(" laddr=")) > 2:  # noqa: ASYNC110
+        # Whoever asks is one of them.
+        while len(str(server.command("CLIENT", "LIST", "TYPE", "NORMAL")).split(" laddr=")) > 2:  # noqa: ASYNC110
             await anyio.sleep(0.01)
 
 

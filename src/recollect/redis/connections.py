@@ -1,6 +1,6 @@
 """One command over one connection, so that whatever ends it, no reply reaches anybody else."""
 
-from collections.abc import Callable, Hashable
+from collections.abc import Callable, Hashable, Iterable
 from types import TracebackType
 from typing import Any, Protocol, Self, cast
 
@@ -93,8 +93,7 @@ class OwnPool(Pool):
 
     async def close(self) -> None:
         self._closed = True
-        while self._idle:
-            await self._idle.pop().disconnect()
+        await _closed(self._idle)
 
 
 class BorrowedPool(Pool):
@@ -266,12 +265,25 @@ class ClusterServer(Server):
     async def close(self) -> None:
         if not self._owned:
             return
-        await self._client.aclose()
-        # Of nodes that it means to ask anew where keys are, the driver closes nothing.
-        manager = self._client.nodes_manager
-        nodes = (*manager.startup_nodes.values(), *manager.nodes_cache.values())
-        for node in {id(node): node for node in nodes}.values():
-            await node.disconnect()
+        try:
+            await self._client.aclose()
+        finally:
+            # Of nodes that it means to ask anew where keys are, the driver closes nothing.
+            manager = self._client.nodes_manager
+            nodes = (*manager.startup_nodes.values(), *manager.nodes_cache.values())
+            await _closed({id(one): one for node in nodes for one in node._connections}.values())
+
+
+async def _closed(connections: Iterable[AbstractConnection]) -> None:
+    """Close connections, and wait for that as long as there is time: none is left open."""
+    left = list(connections)
+    try:
+        while left:
+            await left[-1].disconnect()
+            left.pop()
+    finally:
+        for connection in left:
+            await connection.disconnect(nowait=True)
 
 
 def _is_full(exc: Exception) -> bool:
