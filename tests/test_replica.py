@@ -24,7 +24,7 @@ from .beside import connected, execute
 from .conftest import PrivateServer
 from .faults.conftest import with_option
 from .faults.interruption import HANGS, everything_is_given_back, running_tasks, until
-from .faults.proxy import open_proxy
+from .faults.proxy import Proxy, open_proxy
 from .faults.test_cancellation import CANCELLATIONS
 from .faults.test_remains import there_is
 from .replicas import PATIENCE, Replica
@@ -103,6 +103,13 @@ async def known(user: UserMemory) -> None:
     """Have this process learn how far the tenant is."""
     await user.recall("the lamp")
     await user.recall_facts("lives in")
+
+
+async def followed(user: UserMemory, replica: Replica) -> None:
+    """Remember something, and have the replica answer from now on."""
+    await user.remember("the lamp is new")
+    await replica.catch_up()  # asked before, it would be left alone for a while
+    await known(user)
 
 
 async def read_again(replica: Replica, here: UserMemory, there: UserMemory) -> None:
@@ -265,9 +272,7 @@ async def test_tenants_do_not_wait_for_each_other(both: Open, primary: Open, rep
     async with both() as memory, primary() as elsewhere:
         alice, bob = memory.user("alice"), memory.user("bob")
         for user in (alice, bob):
-            await user.remember("the lamp is new")
-            await known(user)
-        await replica.catch_up()
+            await followed(user, replica)
         async with lagging(replica):
             await elsewhere.user("bob").remember("the lamp is broken")
             await alice.remember("the lamp is red")
@@ -312,10 +317,7 @@ async def test_a_replica_that_dies_is_not_missed_and_is_used_when_it_is_back(
     caplog.set_level(logging.INFO, "recollect")
     async with both() as memory, primary() as elsewhere:
         here, there = memory.user("alice"), elsewhere.user("alice")
-        await here.remember("the lamp is new")
-        await known(here)
-        await replica.catch_up()
-        await known(here)
+        await followed(here, replica)
         replica.kill()
         health = await memory.health()
         assert (health.ok, health.replica is not None and health.replica.ok) == (True, False)
@@ -334,8 +336,7 @@ async def test_a_replica_that_is_away_is_left_alone_but_for_a_try_now_and_then(
 ) -> None:
     async with open_proxy(replica.dsn) as proxy, primary(read_postgres=proxy.dsn) as memory:
         alice = memory.user("alice")
-        await alice.remember("the lamp is new")
-        await known(alice)
+        await followed(alice, replica)
         proxy.loses = lambda: True
         for _ in range(50):
             assert await texts(alice) == {"the lamp is new"}
@@ -369,40 +370,38 @@ async def test_it_is_opened_without_a_replica_that_is_away(
         assert len(lines(caplog)) == 1
 
 
+@asynccontextmanager
+async def hung(primary: Open, replica: Replica) -> AsyncIterator[tuple[UserMemory, Proxy]]:
+    """A user whose replica says nothing any more."""
+    async with open_proxy(replica.dsn) as proxy, primary(read_postgres=proxy.dsn, deadline=8.0) as memory:
+        alice = memory.user("alice")
+        await followed(alice, replica)
+        proxy.silence()
+        yield alice, proxy
+        proxy.speak()
+
+
 async def test_a_replica_that_hangs_takes_a_part_of_the_time_only(
     primary: Open, replica: Replica, caplog: pytest.LogCaptureFixture
 ) -> None:
-    async with open_proxy(replica.dsn) as proxy, primary(read_postgres=proxy.dsn, deadline=8.0) as memory:
-        alice = memory.user("alice")
-        await alice.remember("the lamp is new")
-        await known(alice)
-        await replica.catch_up()
-        await known(alice)
-        proxy.silence()
+    async with hung(primary, replica) as (alice, proxy):
         assert await texts(alice) == {"the lamp is new"}
         assert len(lines(caplog)) == 1
         proxy.speak()
         with anyio.fail_after(PATIENCE):
-            while not lines(caplog):
+            while not lines(caplog):  # it is back
                 assert await texts(alice) == {"the lamp is new"}
 
 
 async def test_callers_with_little_time_find_out_as_well_that_a_replica_hangs(
-    primary: Open, replica: Replica
+    primary: Open, replica: Replica, caplog: pytest.LogCaptureFixture
 ) -> None:
-    async with open_proxy(replica.dsn) as proxy, primary(read_postgres=proxy.dsn, deadline=8.0) as memory:
-        alice = memory.user("alice")
-        await alice.remember("the lamp is new")
-        await known(alice)
-        await replica.catch_up()
-        await known(alice)
-        proxy.silence()
+    async with hung(primary, replica) as (alice, _):
         with anyio.fail_after(PATIENCE):
-            while True:
+            while not lines(caplog):
                 with anyio.move_on_after(1.5):
-                    assert await texts(alice) == {"the lamp is new"}
-                    break
-        proxy.speak()
+                    await texts(alice)
+        assert await texts(alice) == {"the lamp is new"}
 
 
 async def test_a_long_lag_is_told_when_it_begins_and_when_it_ends(
@@ -491,8 +490,8 @@ async def test_a_search_that_is_cancelled_anywhere_gives_its_connections_back(
         memory = Memory(archive=archive, working=InProcessWorking(), namespace=name, embedder=HashEmbedder())
         alice = memory.user("alice")
         await alice.remember("the lamp is new", session_id="s")
-        await known(alice)
         await replica.catch_up()
+        await known(alice)
         tasks, at, interrupted = running_tasks(), 0, True
         while interrupted:
             at += 1
