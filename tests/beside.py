@@ -1,9 +1,12 @@
-"""Connections beside those under test, from any event loop."""
+"""Connections beside those under test, from any event loop, and schemas that are dropped in the end."""
 
-from collections.abc import AsyncIterator
-from contextlib import AbstractAsyncContextManager, asynccontextmanager
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
+from contextlib import AbstractAsyncContextManager, asynccontextmanager, contextmanager
 from functools import partial
+from typing import Any
+from uuid import uuid4
 
+import anyio
 import asyncpg
 
 from recollect._bridge import driven, front_of
@@ -36,3 +39,17 @@ async def in_transaction(dsn: str) -> AsyncIterator[asyncpg.Connection]:
         await connection.execute("begin")
         yield connection
         await connection.execute("commit")
+
+
+@contextmanager
+def made_schema(dsn: str, make: Callable[..., Awaitable[Any]] | None = None, **options: Any) -> Iterator[str]:
+    """Own a name for a schema for the length of the block.
+
+    Args:
+        make: is called with the server, the name as `schema`, and the options.
+    """
+    name = f"test_{uuid4().hex[:16]}"
+    if make is not None:
+        anyio.run(partial(make, dsn, schema=name, **options))
+    yield name
+    anyio.run(execute, dsn, f"drop schema if exists {name} cascade")

@@ -10,7 +10,6 @@ from pathlib import Path
 from typing import Any
 from uuid import uuid4
 
-import anyio
 import asyncpg
 import pytest
 from blockbuster import blockbuster_ctx
@@ -27,7 +26,7 @@ from recollect.redis import open_redis
 from recollect.stores import WorkingStore
 from recollect.testing import Clock, HashEmbedder
 
-from .beside import connected, execute
+from .beside import connected, execute, made_schema
 from .redis_servers import RedisCluster, RedisServer, given_url
 
 LOOPS: dict[str, tuple[str, dict[str, Any]]] = {
@@ -155,23 +154,15 @@ async def watch(anyio_backend: object, postgres_dsn: str) -> AsyncIterator[async
 @pytest.fixture(scope="session")
 def shared_schema(postgres_dsn: str) -> Iterator[str]:
     """A migrated schema for the tests that keep to namespaces of their own."""
-    name = f"test_{uuid4().hex[:16]}"
-
-    async def make() -> None:
-        await migrate_schema(postgres_dsn, schema=name)
-
-    anyio.run(make)
-    yield name
-    anyio.run(execute, postgres_dsn, f"drop schema {name} cascade")
+    with made_schema(postgres_dsn, migrate_schema) as name:
+        yield name
 
 
 @pytest.fixture(scope="session")
 def partitioned_schema(postgres_dsn: str) -> Iterator[str]:
     """Like `shared_schema`, with its tables cut by tenant."""
-    name = f"test_{uuid4().hex[:16]}"
-    anyio.run(partial(migrate_schema, postgres_dsn, schema=name, partitions=4))
-    yield name
-    anyio.run(execute, postgres_dsn, f"drop schema {name} cascade")
+    with made_schema(postgres_dsn, migrate_schema, partitions=4) as name:
+        yield name
 
 
 @pytest.fixture

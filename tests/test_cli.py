@@ -22,7 +22,7 @@ from recollect.cli.demo.story import STORY
 from recollect.cli.excerpts import excerpt
 from recollect.cli.running import stored_at
 
-from .beside import execute
+from .beside import execute, made_schema
 
 pytestmark = pytest.mark.usefixtures("postgres_dsn")
 
@@ -456,9 +456,8 @@ def test_what_is_remembered_cannot_steer_the_terminal(recollect: Command) -> Non
 
 @pytest.fixture
 def fresh_schema(postgres_dsn: str) -> Iterator[str]:
-    name = f"test_{uuid4().hex[:16]}"
-    yield name
-    anyio.run(execute, postgres_dsn, f"drop schema if exists {name} cascade")
+    with made_schema(postgres_dsn) as name:
+        yield name
 
 
 def db(dsn: str, *args: str, exit_code: int = 0) -> str:

@@ -8,7 +8,6 @@ from itertools import count
 from typing import Any
 from uuid import uuid4
 
-import anyio
 import asyncpg
 import numpy as np
 import pytest
@@ -33,7 +32,7 @@ from recollect.testing._fact_material import (
 from recollect.testing._material import episode, store
 from recollect.types import Tenant
 
-from .beside import connected, execute
+from .beside import connected, made_schema
 
 COPIES = 400
 SHARED = {"predicate", "embedder"}
@@ -83,10 +82,8 @@ CALLS: dict[str, Callable[[PostgresArchive, Tenant], Awaitable[Any]]] = {
 @pytest.fixture(scope="module")
 def filled_schema(postgres_dsn: str) -> Iterator[str]:
     """A schema with many tenants that look alike, and statistics of them."""
-    name = f"test_{uuid4().hex[:16]}"
-    anyio.run(_fill, postgres_dsn, name)
-    yield name
-    anyio.run(execute, postgres_dsn, f"drop schema {name} cascade")
+    with made_schema(postgres_dsn, _fill) as name:
+        yield name
 
 
 async def _fill(dsn: str, schema: str) -> None:

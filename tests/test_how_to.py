@@ -33,7 +33,7 @@ from anyio import to_thread
 from recollect.cli.app import app
 from recollect.testing import Clock
 
-from .beside import execute
+from .beside import made_schema
 
 DOCS = Path(__file__).parents[1] / "docs"
 SNIPPET = re.compile(r"^(?:<!-- ([^\n]+?) -->\n)?^```(\w*)\n(.*?)^```$", re.DOTALL | re.MULTILINE)
@@ -213,16 +213,15 @@ def given(postgres_dsn: str, redis_url: str) -> Iterator[dict[str, Any]]:
 
     A page has a schema of its own, for it may have an embedder of its own; a memory a namespace.
     """
-    schema = f"test_{uuid4().hex[:16]}"
-    yield {
-        "postgres": lambda: postgres_dsn,
-        "schema": lambda: schema,
-        "migrate": lambda: "auto",
-        "redis": lambda: redis_url,
-        "namespace": lambda: f"how-to-{uuid4()}",
-        "deadline": lambda: 60.0,
-    }
-    anyio.run(execute, postgres_dsn, f"drop schema if exists {schema} cascade")
+    with made_schema(postgres_dsn) as schema:
+        yield {
+            "postgres": lambda: postgres_dsn,
+            "schema": lambda: schema,
+            "migrate": lambda: "auto",
+            "redis": lambda: redis_url,
+            "namespace": lambda: f"how-to-{uuid4()}",
+            "deadline": lambda: 60.0,
+        }
 
 
 @pytest.mark.parametrize("page", ANYWHERE, ids=name_of)

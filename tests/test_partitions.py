@@ -4,7 +4,6 @@ import re
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from functools import partial
 from importlib.resources import files
-from uuid import uuid4
 
 import anyio
 import asyncpg
@@ -16,7 +15,7 @@ from recollect.postgres._sql import statements
 from recollect.testing import HashEmbedder
 from recollect.testing._fact_material import year
 
-from .beside import execute
+from .beside import execute, made_schema
 from .pages import DOCS
 
 SHARED = {"embedder", "migration", "predicate"}
@@ -189,10 +188,8 @@ CALLS: dict[str, Callable[[UserMemory], Awaitable[object]]] = {
 @pytest.fixture(scope="module")
 def watched_schema(postgres_dsn: str) -> Iterator[str]:
     """One that nobody else uses: what others read would be counted when they are gone."""
-    name = f"test_{uuid4().hex[:16]}"
-    anyio.run(partial(migrate_schema, postgres_dsn, schema=name, partitions=PARTS))
-    yield name
-    anyio.run(execute, postgres_dsn, f"drop schema {name} cascade")
+    with made_schema(postgres_dsn, migrate_schema, partitions=PARTS) as name:
+        yield name
 
 
 @pytest.fixture(params=["auto", "force_generic_plan"])

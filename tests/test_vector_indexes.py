@@ -4,7 +4,6 @@ import re
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractAsyncContextManager
 from typing import Any
-from uuid import uuid4
 
 import anyio
 import asyncpg
@@ -29,7 +28,7 @@ from recollect.postgres.upkeep import migrate_schema
 from recollect.stores import Embedder, Filters, Query
 from recollect.types import Indexed
 
-from .beside import connected, execute, in_transaction
+from .beside import connected, execute, in_transaction, made_schema
 from .faults.interruption import HANGS, cancelled_by_a_scope
 
 LARGE, SMALL, ABOVE = 1_500, 200, 1_000
@@ -93,10 +92,8 @@ async def fill(user: UserMemory, count: int, *, kind: str = "turn") -> None:
 @pytest.fixture(scope="module")
 def filled_schema(postgres_dsn: str) -> Iterator[str]:
     """A schema with a large tenant, one full of copies, and a small one; the first two have an index."""
-    name = f"test_{uuid4().hex[:16]}"
-    anyio.run(_fill, postgres_dsn, name)
-    yield name
-    anyio.run(execute, postgres_dsn, f"drop schema {name} cascade")
+    with made_schema(postgres_dsn, _fill) as name:
+        yield name
 
 
 async def _fill(dsn: str, schema: str) -> None:
