@@ -129,6 +129,8 @@ class Postgres:
 
         While a table is empty, any index looks as good as another.
         """
+        if len(self._uses) > 10 * self.connections:  # most of these connections are gone
+            self._uses.clear()
         pid = conn.get_server_pid()
         uses = self._uses[pid] = self._uses.get(pid, 0) + 1
         return DISCARD if uses & (uses - 1) == 0 else ""  # twice as many as when they were made
