@@ -98,6 +98,24 @@ async def test_of_many_who_notice_that_the_server_is_back_one_sends_the_log(
     assert store.unsaved(local) == 0
 
 
+async def test_what_is_answered_from_here_does_not_tell_that_the_server_is_back(
+    client: Held, store: FallbackWorking, caplog: pytest.LogCaptureFixture
+) -> None:
+    local = store.local()
+    await store.apply(local, PLACE, set_block("first"), Stamp("1"))
+    client.outage = "away"
+    await store.apply(local, PLACE, set_block("second"), Stamp("2"))
+    since = store.status(local).since
+    for _ in range(5):
+        client.seconds += 60  # by now it may be asked
+        (block,) = await store.look(local, (PLACE,), GetBlock("persona"))
+        assert block is not None
+        assert block.text == "second"
+        status = store.status(local)
+        assert (status.source, status.degraded, status.since) == ("local", True, since)
+    assert len(caplog.records) == 1
+
+
 async def test_what_is_too_much_to_keep_is_refused_and_not_lost(client: Held) -> None:
     store = FallbackWorking(client, limits=Limits(max_unsaved=3), clock=Clock())
     local = store.local()

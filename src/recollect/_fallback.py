@@ -143,16 +143,19 @@ class FallbackWorking(WorkingStore):
     async def _look(self, local: Local, places: Sequence[Place], look: Look[T], losses: int) -> tuple[T, ...]:
         line = self._line(local, places[0].tenant)
         replicas = [local.replica(place) for place in places]
+        known = lambda: all(replica.space.knows(look.needs) for replica in replicas)  # noqa: E731
         try:
             await self._reconcile(local, line)
-            return await self._through(line, line.looks, lambda: self._ask(local, replicas, look))
+            # What is not asked has not answered either.
+            if not (local.unsaved and known()):
+                return await self._through(line, line.looks, lambda: self._ask(local, replicas, look))
         except Emptied:
             self._put_back(local, losses)
-            if not all(replica.space.knows(look.needs) for replica in replicas):
+            if not known():
                 raise
             await self._reconcile(local, line)
         except Away:
-            if not all(replica.space.knows(look.needs) for replica in replicas):
+            if not known():
                 raise
         return tuple(look.look(replica.space, self._clock()) for replica in replicas)
 

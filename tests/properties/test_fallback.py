@@ -105,6 +105,8 @@ class World:
         else:
             self.sure.append(text)
             return result
+        finally:
+            self._tells_of_an_outage(each)
 
     async def ask(self, process: int, look: Look[Any]) -> Any:
         """Return an answer; None if the process does not know."""
@@ -113,7 +115,13 @@ class World:
             (found,) = await each.store.look(each.local, (self.place,), look)
         except StoreUnavailable:
             return None
+        finally:
+            self._tells_of_an_outage(each)
         return found
+
+    def _tells_of_an_outage(self, each: Process) -> None:
+        if each.client.outage == "away" and each.local.unsaved:
+            assert each.store.status(each.local).degraded
 
     async def heal(self) -> None:
         for each in self.processes:
