@@ -293,9 +293,9 @@ def open_remote(
 
 @asynccontextmanager
 async def _remote(url: str, clock: Clock, *, fallback: bool, **options: Any) -> AsyncIterator[WorkingStore]:
-    # What is done is checked here, not how fast: a busy machine is no outage.
-    patient = {"deadline": 60.0, "operation": 20.0, "session_ttl": SESSION_TTL}
-    async with open_redis(url, clock=clock, must_answer=not fallback, **{**patient, **options}) as primary:
+    async with open_redis(
+        url, clock=clock, session_ttl=SESSION_TTL, deadline=60.0, must_answer=not fallback, **options
+    ) as primary:
         if not fallback:
             yield primary
             return

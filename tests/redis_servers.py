@@ -65,6 +65,10 @@ class RedisServer:
         return self._process.pid
 
     @property
+    def runs(self) -> bool:
+        return self._process.poll() is None
+
+    @property
     def directory(self) -> Path:
         return Path(self._directory.name)
 
@@ -152,6 +156,13 @@ class RedisCluster:
         """Return the one that holds a key."""
         return self.nodes[int(self.nodes[0].command("CLUSTER", "KEYSLOT", key)) * 3 // SLOTS]
 
+    def mend(self) -> None:
+        """Start again whatever was killed."""
+        for node in self.nodes:
+            if not node.runs:
+                node.restart()
+        self._wait()
+
     def close(self) -> None:
         for node in self.nodes:
             node.close()
@@ -165,6 +176,9 @@ class RedisCluster:
             node.command("CLUSTER", "SET-CONFIG-EPOCH", i + 1)
         for node in others:
             node.command("CLUSTER", "MEET", HOST, first.port)
+        self._wait()
+
+    def _wait(self) -> None:
         until(
             lambda: all(_state(node) == ("ok", "3") for node in self.nodes), "the cluster does not get ready"
         )
@@ -203,9 +217,11 @@ def _answers(port: int) -> bool:
 def unused_port() -> int:
     """Return a port that nobody listens at; nor at the one 10,000 above, which a cluster uses as well.
 
-    Below the range that the system itself gives to connections.
+    Below the range that the system itself gives to connections, and not where another process of the same
+    tests looks for one.
     """
-    for port in random.sample(range(20_000, 30_000), 1_000):
+    first = 20_000 + 1_000 * (int(os.environ.get("PYTEST_XDIST_WORKER", "gw0")[2:]) % 10)
+    for port in random.sample(range(first, first + 1_000), 1_000):
         if all(map(_is_free, (port, port + 10_000))):
             return port
     pytest.fail("no port is free", pytrace=False)

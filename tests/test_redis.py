@@ -46,7 +46,7 @@ from recollect._workspace import (
     SetVariable,
     UpdateTask,
 )
-from recollect.redis import RedisWorking, open_redis
+from recollect.redis import RedisWorking, open_redis, opening
 from recollect.redis.keys import Keys
 from recollect.redis.opening import _check_version
 from recollect.stores import Away, Emptied, Place, ReplyLost, Stamp
@@ -587,7 +587,7 @@ async def test_nothing_remains_of_it(
     redis_server: Start, grace: float, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     server = redis_server()
-    monkeypatch.setattr("recollect.redis.opening.GRACE", grace)
+    monkeypatch.setattr(opening, "GRACE", grace)
     tasks = running_tasks()
     async with open_memory(redis=server.url, on_outage="error") as memory:
         await _fill_pool(memory)
@@ -599,7 +599,7 @@ async def test_nothing_remains_of_it(
 async def test_nothing_remains_of_a_cluster(
     redis_cluster: RedisCluster, grace: float, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("recollect.redis.opening.GRACE", grace)
+    monkeypatch.setattr(opening, "GRACE", grace)
     tasks = running_tasks()
     async with open_memory(redis=redis_cluster.url, on_outage="error") as memory:
         await _fill_pool(memory)

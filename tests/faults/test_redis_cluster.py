@@ -16,11 +16,17 @@ from .redis_memories import TEXT, heal, opened, texts
 
 
 @pytest.fixture(scope="module")
-def redis_cluster() -> Iterator[RedisCluster]:
+def running() -> Iterator[RedisCluster]:
     """One whose nodes go on without each other, and keep nothing."""
     cluster = RedisCluster({"cluster-require-full-coverage": "no"})
     yield cluster
     cluster.close()
+
+
+@pytest.fixture
+def redis_cluster(running: RedisCluster) -> Iterator[RedisCluster]:
+    yield running
+    running.mend()
 
 
 @pytest.mark.parametrize("check", WORKING_CHECKS, ids=lambda check: check.__name__)

@@ -191,7 +191,10 @@ async def test_waiting_for_a_connection_of_ours_is_no_outage(
 ) -> None:
     pool = redis.asyncio.BlockingConnectionPool.from_url(server.url, max_connections=1, timeout=None)
     client = redis.asyncio.Redis(connection_pool=pool)
-    async with client, opened(server, namespace, redis=client, on_outage=on_outage) as memory:
+    async with (
+        client,
+        opened(server, namespace, redis=client, on_outage=on_outage, deadline=DEADLINE) as memory,
+    ):
         alice = memory.user("alice")
         await alice.blocks.set("persona", TEXT)
         await alice.blocks.list()

@@ -147,9 +147,7 @@ def test_redis_and_process_say_the_same(redis_url: str, story: list[Step]) -> No
     async def compare() -> None:
         clock, tenant = Clock(), Tenant(uuid4().hex, None)
         expected = InProcessWorking(clock=clock, session_ttl=SESSION_TTL)
-        async with open_redis(
-            redis_url, clock=clock, session_ttl=SESSION_TTL, deadline=60.0, operation=20.0
-        ) as found:
+        async with open_redis(redis_url, clock=clock, session_ttl=SESSION_TTL, deadline=60.0) as found:
             here, there = expected.local(), found.local()
             places: dict[Place, None] = {}
             for step in story:

@@ -20,11 +20,11 @@ from .working import RedisWorking
 
 Client: TypeAlias = Redis | RedisCluster
 
-OPERATION = 1.0
-"""Seconds that the server may take for one command, unless told otherwise."""
+OPERATION = 5.0
+"""Seconds that the server may take for one command, connecting included; at most a third of the deadline."""
 
 SHORTEST = 0.25
-"""Seconds that it may take however short the deadline: in less than that a loop is easily busy."""
+"""Seconds that it may take even so: below that a loop that is busy looks like a server that is away."""
 
 CLUSTER = ("redis+cluster", "rediss+cluster")
 SCHEMES = ("redis", "rediss", "unix", *CLUSTER)
@@ -42,7 +42,6 @@ async def open_redis(
     prefix: str = "recollect",
     connections: int = 32,
     patience: float = 2.0,
-    operation: float = OPERATION,
 ) -> AsyncGenerator[RedisWorking]:
     """Own whatever is needed to reach working memory on `server`, for the length of the block, on asyncio.
 
@@ -50,21 +49,19 @@ async def open_redis(
         server: "redis://", "rediss://", "unix://", "redis+cluster://", "rediss+cluster://", or a client of
             the caller's, which is not closed.
         session_ttl: seconds after which a scope with a session is dropped unless it is used; None for never.
-        deadline: seconds that a call may take; a command takes a part of that at most.
+        deadline: seconds that a call may take; a command may take a third of that, or 5 seconds, connecting
+            included. What keeps the event loop busy for as long looks like a server that is away.
         clock: gives "now"; None for the server's own.
         must_answer: whether the server has to be there already.
         prefix: of all keys.
         connections: that are open at a time, at most.
         patience: seconds that a call waits for one of them.
-        operation: seconds that the server may take for one command, connecting included; at most a third of
-            the deadline. What keeps the event loop busy for as long looks like a server that is away.
 
     Raises:
         ConfigurationError: wrong URL or password; a server older than 6.2.
         StoreUnavailable: the server did not answer, and had to.
     """
-    if deadline is not None:
-        operation = min(operation, max(deadline / 3, SHORTEST))
+    operation = OPERATION if deadline is None else min(OPERATION, max(deadline / 3, SHORTEST))
     there = _reached(server, connections=connections, patience=patience, operation=operation)
     try:
         await _greet(there, must_answer=must_answer)
