@@ -35,6 +35,7 @@ FLOORS = (
     {
         "_bridge",
         "_context",
+        "_entries",
         "_operations",
         "_erasure",
         "_ranking",

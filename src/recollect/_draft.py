@@ -6,16 +6,16 @@ from datetime import datetime, timedelta
 from hashlib import blake2b
 from typing import cast
 
+from ._entries import entries
 from ._ids import derived
 from ._repetition import claim_of, repeated, same_content
-from ._timeline import Assertion, Op, Piece, Slot, Step, advance, after, supporters, visible
+from ._timeline import Assertion, Op, Piece, Slot, Step, advance, after, visible
 from .errors import Conflict, FactConflict, InvalidInput, NotFound, RollbackConflict, VersionConflict
 from .stores.changes import (
     Assert,
     Change,
     Claim,
     Discard,
-    Entry,
     Operation,
     Promote,
     Replace,
@@ -247,7 +247,7 @@ class Draft:
             newer = now or next(
                 (p for p in reversed(pieces) if p.overlaps(old.claimed_from, old.claimed_to)), None
             )
-            current = None if newer is None else self.entry(newer.assertion, changed=False)
+            current = None if newer is None else entries([(newer.assertion, False)], self)[0]
             raise VersionConflict("the fact", current)
         start, end, onset = operation.start or old.claimed_from, old.claimed_to, old.onset
         if not operation.correct and operation.start is None and now in held:
@@ -312,11 +312,6 @@ class Draft:
         return any(each.id in later and each.ref not in later for each in visible(log))
 
     # What they share.
-
-    def entry(self, assertion: Assertion, *, changed: bool) -> Entry:
-        """Return what an assertion has become."""
-        place = assertion.place
-        return entry_of(assertion, self.log(place), self.current(place), changed=changed)
 
     def _note(self, assertion: Assertion, changed: bool) -> None:  # noqa: FBT001
         self.noted[-1].append((assertion, changed))
@@ -383,18 +378,3 @@ class Draft:
             ref=ref, confidence=confidence, sources=sources, session_id=self.change.session_id,
             actor=self.change.actor, reason=self.change.reason, replaces=replaces,
         )  # fmt: skip
-
-
-def entry_of(
-    assertion: Assertion, log: Sequence[Assertion], current: Sequence[Piece], *, changed: bool
-) -> Entry:
-    """Return what an assertion has become, given its slot."""
-    held = supporters(log, assertion.object, assertion.claimed_from) if assertion.op == "assert" else []
-    return Entry(
-        assertion=assertion,
-        piece=next((piece for piece in current if piece.assertion.id == assertion.id), None),
-        changed=changed,
-        support=len(held),
-        sources=tuple(dict.fromkeys(source for each in held for source in each.sources)),
-        confidence=max((each.confidence for each in held), default=assertion.confidence),
-    )

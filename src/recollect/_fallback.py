@@ -143,7 +143,7 @@ class FallbackWorking(WorkingStore):
     async def _look(self, local: Local, places: Sequence[Place], look: Look[T], losses: int) -> tuple[T, ...]:
         line = self._line(local, places[0].tenant)
         replicas = [local.replica(place) for place in places]
-        known = lambda: all(replica.space.knows(look.needs) for replica in replicas)  # noqa: E731
+        known: Callable[[], bool] = lambda: all(replica.space.knows(look.needs) for replica in replicas)  # noqa: E731
         try:
             await self._reconcile(local, line)
             # What is not asked has not answered either.

@@ -7,8 +7,10 @@ A store reads what is `wanted`, then the `places` that follow from it, puts all 
 from collections.abc import Container, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import datetime
+from itertools import chain, islice
 
 from ._draft import MAIN, MICROSECOND, Draft, State, digest, slot_of, text_digest
+from ._entries import entries
 from ._timeline import Assertion, Piece, Slot, after, projected, visible
 from .errors import Conflict, IdempotencyConflict, NotFound, RecollectError
 from .stores.changes import (
@@ -324,6 +326,5 @@ def _current(log: Sequence[Assertion]) -> list[Piece]:
 
 def _entries(draft: Draft) -> tuple[tuple[Entry, ...], ...]:
     """Return what each operation of a draft has become."""
-    return tuple(
-        tuple(draft.entry(each, changed=changed) for each, changed in noted) for noted in draft.noted
-    )
+    found = iter(entries(chain.from_iterable(draft.noted), draft))
+    return tuple(tuple(islice(found, len(noted))) for noted in draft.noted)

@@ -15,6 +15,8 @@ def repeated(log: Sequence[Assertion], new: Assertion) -> Assertion | None:
     one without sources is repeated only by one of its session that has none either, and something else that
     took ground in between, of which it may lose some again, makes `new` worth storing.
     """
+    if new.object not in [old.object for old in log]:
+        return None
     shown, claim = visible(log), claim_of(new)
     for i in reversed(range(len(shown))):
         old = shown[i]
@@ -35,13 +37,12 @@ def _takes_ground(other: Assertion, new: Assertion) -> bool:
         return False
     if (other.op, other.object, other.claimed_from) == (new.op, new.object, new.claimed_from):
         return False  # with another beginning it may lose ground that this one would have kept
-    if not Piece(other, other.claimed_from, other.claimed_to, 0, other.recorded_at).overlaps(
-        new.claimed_from, new.claimed_to
-    ):
-        return False
     keeps_it = new.onset and other.claimed_from > new.claimed_from
     never_had_it = other.onset and other.claimed_from < new.claimed_from
-    return not keeps_it and not never_had_it
+    if keeps_it or never_had_it:
+        return False
+    piece = Piece(other, other.claimed_from, other.claimed_to, 0, other.recorded_at)
+    return piece.overlaps(new.claimed_from, new.claimed_to)
 
 
 def without(
