@@ -1,14 +1,17 @@
 """Working memory in Redis: the same as in process, and what is Redis' own."""
 
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from functools import partial
+from pathlib import Path
+from ssl import PROTOCOL_TLS_SERVER, SSLContext
 from typing import Any
 from uuid import uuid4
 
 import anyio
+import psutil
 import pytest
 import redis
 from redis.asyncio import BlockingConnectionPool, ConnectionPool, Redis
@@ -54,8 +57,9 @@ from recollect.testing import Clock
 from recollect.types import TaskState, Tenant
 
 from .faults.interruption import cancelled_by_a_scope, cancelled_by_its_host, running_tasks
+from .faults.interruption import until as eventually
 from .faults.proxy import open_proxy
-from .redis_servers import HOST, RedisCluster, RedisServer, unused_url
+from .redis_servers import HOST, RedisCluster, RedisServer, until, unused_url
 
 MANY = 1_000_000
 HOSTILE = ("{", "}", "*", "?", "[a]", ":", "%", "\\", "\n", "/", "a/b", "a:b", "{a}", "%2F", "é", "a b")
@@ -558,6 +562,33 @@ async def test_a_cluster_is_followed(redis_cluster: RedisCluster) -> None:
         assert (await opened.store.health()).ok
 
 
+async def test_what_moves_to_a_new_node_of_a_cluster_is_away_until_it_is_there(redis_server: Start) -> None:
+    cluster, new = RedisCluster(), redis_server(cluster_enabled="yes")
+    try:
+        async with _opened(cluster.url) as desk:
+            key = Keys("recollect").tenant(desk.place.tenant).decode()
+            old, slot = cluster.node_of(key), new.command("CLUSTER", "KEYSLOT", key)
+            ids = {node: str(node.command("CLUSTER", "MYID")) for node in (old, new)}
+            new.command("CLUSTER", "MEET", HOST, old.port)
+            for node, other in ((old, new), (new, old)):
+                until(lambda: ids[other] in str(node.command("CLUSTER", "NODES")), "they do not meet")  # noqa: B023
+            new.command("CLUSTER", "SETSLOT", slot, "IMPORTING", ids[old])
+            old.command("CLUSTER", "SETSLOT", slot, "MIGRATING", ids[new])
+            for call in (desk.texts(), desk.make(_append("a"))):
+                with pytest.raises(Away, match="moving"):
+                    await call
+            for node in (new, old):
+                node.command("CLUSTER", "SETSLOT", slot, "NODE", ids[new])
+            with anyio.fail_after(20):
+                while True:  # the new one has to hear of the others
+                    with suppress(Away):
+                        assert (await desk.make(_append("a"))).text == "a"
+                        break
+                    await anyio.sleep(0.05)
+    finally:
+        cluster.close()
+
+
 async def test_of_a_cluster_only_what_is_on_a_dead_node_is_away(redis_server: Start) -> None:
     cluster = RedisCluster({"cluster-require-full-coverage": "no"})
     try:
@@ -589,7 +620,7 @@ async def test_nothing_remains_of_it(
     server = redis_server()
     monkeypatch.setattr(opening, "GRACE", grace)
     tasks = running_tasks()
-    async with open_memory(redis=server.url, on_outage="error") as memory:
+    async with open_memory(redis=server.url, on_outage="error", deadline=60.0) as memory:
         await _fill_pool(memory)
     assert running_tasks() <= tasks
     await _everybody_leaves(server)
@@ -601,16 +632,38 @@ async def test_nothing_remains_of_a_cluster(
 ) -> None:
     monkeypatch.setattr(opening, "GRACE", grace)
     tasks = running_tasks()
-    async with open_memory(redis=redis_cluster.url, on_outage="error") as memory:
+    async with open_memory(redis=redis_cluster.url, on_outage="error", deadline=60.0) as memory:
         await _fill_pool(memory)
     assert running_tasks() <= tasks
     for node in redis_cluster.nodes:
         await _everybody_leaves(node)
 
 
-async def _fill_pool(memory: Memory) -> None:
+@pytest.mark.parametrize("grace", [0.3, 20.0])
+async def test_nothing_remains_of_connections_over_tls_to_a_server_that_falls_silent(
+    redis_server: Start, grace: float, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    tls = SSLContext(PROTOCOL_TLS_SERVER)
+    tls.load_cert_chain(Path(__file__).with_name("tls.pem"))
+    monkeypatch.setattr(opening, "GRACE", grace)
+    async with open_proxy(redis_server().url, tls=tls) as server, open_proxy(server.dsn) as wire:
+        url = f"{wire.dsn.replace('redis:', 'rediss:')}?ssl_cert_reqs=none&ssl_check_hostname=false"
+        async with open_memory(redis=url, on_outage="error", deadline=6.0) as memory:
+            await _fill_pool(memory, users=2)
+            assert _connections_to(wire.port) > 0
+            wire.silence()
+        await eventually(lambda: _connections_to(wire.port) == 0, "a connection stayed open")
+        wire.speak()
+
+
+def _connections_to(port: int) -> int:
+    found = psutil.Process().net_connections(kind="tcp")
+    return sum(each.raddr != () and each.raddr.port == port for each in found)
+
+
+async def _fill_pool(memory: Memory, users: int = 50) -> None:
     async with anyio.create_task_group() as group:
-        for i in range(50):
+        for i in range(users):
             group.start_soon(memory.user(str(i)).blocks.set, "b", "x")
 
 
@@ -744,7 +797,7 @@ async def test_a_reply_that_stays_lost_is_called_that(redis_server: Start) -> No
 
 async def test_a_full_pool_of_our_own_is_no_outage(redis_server: Start) -> None:
     server = redis_server()
-    async with _opened(server.url, connections=2, patience=0.05) as desk:
+    async with _opened(server.url, connections=2, patience=0.05, deadline=3.0) as desk:
         await desk.make(_append("a"))
         server.stop()
         raised: list[Exception] = []

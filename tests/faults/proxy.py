@@ -4,6 +4,7 @@ import asyncio
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager, suppress
 from functools import partial
+from ssl import SSLContext
 from urllib.parse import parse_qs, urlsplit
 
 from recollect._bridge import open_bridge
@@ -99,16 +100,20 @@ class Proxy:
 
 
 @asynccontextmanager
-async def open_proxy(dsn: str) -> AsyncIterator[Proxy]:
-    """Own a proxy, which runs in a thread of its own, for the length of the block."""
-    async with open_bridge() as bridge, bridge.holding(partial(_opened, dsn)) as proxy:
+async def open_proxy(dsn: str, *, tls: SSLContext | None = None) -> AsyncIterator[Proxy]:
+    """Own a proxy, which runs in a thread of its own, for the length of the block.
+
+    Args:
+        tls: how it is spoken to; to the server it speaks plainly.
+    """
+    async with open_bridge() as bridge, bridge.holding(partial(_opened, dsn, tls)) as proxy:
         yield proxy
 
 
 @asynccontextmanager
-async def _opened(dsn: str) -> AsyncIterator[Proxy]:
+async def _opened(dsn: str, tls: SSLContext | None) -> AsyncIterator[Proxy]:
     proxy = Proxy(dsn)
-    server = await asyncio.start_server(proxy.handle, "127.0.0.1", 0)
+    server = await asyncio.start_server(proxy.handle, "127.0.0.1", 0, ssl=tls)
     proxy.port = server.sockets[0].getsockname()[1]
     try:
         yield proxy

@@ -54,6 +54,7 @@ _BY_CLASS: tuple[tuple[type[Exception], str], ...] = (
     (driver.MasterDownError, "MASTERDOWN"),
     (driver.ClusterDownError, "CLUSTERDOWN"),
     (driver.TryAgainError, "TRYAGAIN"),
+    (driver.ClusterError, "TRYAGAIN"),  # sent from one node to the other and back, until it gave up
     (driver.AskError, "TRYAGAIN"),
     (driver.ReadOnlyError, "READONLY"),
     (driver.OutOfMemoryError, "OOM"),

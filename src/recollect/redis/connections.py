@@ -1,6 +1,7 @@
 """One command over one connection, so that whatever ends it, no reply reaches anybody else."""
 
 from collections.abc import Callable, Hashable, Iterable
+from contextlib import suppress
 from types import TracebackType
 from typing import Any, Protocol, Self, cast
 
@@ -72,12 +73,12 @@ class OwnPool(Pool):
         try:
             if connection.is_connected and (fresh or await connection.can_read()):
                 # There is nothing to be read but the end of it.
-                await connection.disconnect(nowait=True)
+                await _cut(connection)
             if not connection.is_connected:
                 await connection.connect()  # type: ignore[no-untyped-call]
         except BaseException:
             # Cut off in the middle of a handshake, it must not be taken for one that is ready.
-            await connection.disconnect(nowait=True)
+            await _cut(connection)
             raise
         return connection
 
@@ -89,7 +90,7 @@ class OwnPool(Pool):
         if clean and not self._closed:
             self._idle.append(connection)
         else:
-            await connection.disconnect(nowait=True)
+            await _cut(connection)
 
     async def close(self) -> None:
         self._closed = True
@@ -106,7 +107,7 @@ class BorrowedPool(Pool):
         connection: AbstractConnection = await self._pool.get_connection()  # type: ignore[no-untyped-call]
         if fresh:
             try:
-                await connection.disconnect(nowait=True)
+                await _cut(connection)
                 await connection.connect()  # type: ignore[no-untyped-call]
             except BaseException:
                 await self.give(connection, clean=False)
@@ -115,7 +116,7 @@ class BorrowedPool(Pool):
 
     async def give(self, connection: AbstractConnection, *, clean: bool) -> None:
         if not clean:
-            await connection.disconnect(nowait=True)
+            await _cut(connection)
         with anyio.move_on_after(GRACE, shield=True):
             await self._pool.release(connection)
 
@@ -261,29 +262,46 @@ class ClusterServer(Server):
             except driver.ConnectionError as exc:
                 attempt.sent = "connecting to" not in str(exc)
                 raise
+            except AttributeError as exc:
+                if exc.obj is not None or exc.name not in ("execute_command", "connection_kwargs"):
+                    raise
+                # The key is moving to a node that has no slot yet: of such a one the driver knows nothing.
+                raise driver.TryAgainError from exc
 
     async def close(self) -> None:
         if not self._owned:
             return
+        # Of nodes that it means to ask anew where keys are, the driver closes nothing.
+        manager = self._client.nodes_manager
+        nodes = (*manager.startup_nodes.values(), *manager.nodes_cache.values())
         try:
-            await self._client.aclose()
-        finally:
-            # Of nodes that it means to ask anew where keys are, the driver closes nothing.
-            manager = self._client.nodes_manager
-            nodes = (*manager.startup_nodes.values(), *manager.nodes_cache.values())
             await _closed({id(one): one for node in nodes for one in node._connections}.values())
+        finally:
+            await self._client.aclose()
 
 
 async def _closed(connections: Iterable[AbstractConnection]) -> None:
     """Close connections, and wait for that as long as there is time: none is left open."""
-    left = list(connections)
+    left = [(connection, connection._writer) for connection in connections]
     try:
-        while left:
-            await left[-1].disconnect()
-            left.pop()
+        for connection, _ in left:
+            with suppress(driver.TimeoutError):  # it may wait for less than we do
+                await connection.disconnect()
     finally:
-        for connection in left:
-            await connection.disconnect(nowait=True)
+        for connection, writer in left:
+            await _cut(connection, writer)
+
+
+async def _cut(connection: AbstractConnection, writer: Any = None) -> None:
+    """Close a connection without a word: over TLS the driver would wait for one from the other side.
+
+    Args:
+        writer: what the connection had before it began to close.
+    """
+    writer = writer or connection._writer
+    if writer is not None:
+        writer.transport.abort()
+    await connection.disconnect(nowait=True)
 
 
 def _is_full(exc: Exception) -> bool:
