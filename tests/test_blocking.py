@@ -400,7 +400,7 @@ def test_an_error_keeps_its_type_its_fields_and_its_traceback(alice: Any):
 
 def test_a_call_ends_with_its_deadline():
     with (
-        open_memory(limits=Limits(max_users=1, patience=600), deadline=0.05) as memory,
+        open_memory(limits=Limits(max_users=1, patience=600), deadline=0.5) as memory,
         memory.user("alice"),
         pytest.raises(DeadlineExceeded),
     ):

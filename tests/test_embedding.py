@@ -54,7 +54,7 @@ async def test_embedder_that_fails_leaves_the_episode_pending_until_it_works_aga
 
 async def test_embedder_that_hangs_costs_its_vectors_and_not_the_write(connect: Connect) -> None:
     embedder = FaultyEmbedder()
-    async with connect(embedder=embedder, deadline=1.0) as memory:
+    async with connect(embedder=embedder, deadline=3.0) as memory:
         alice = memory.user("alice")
         embedder.fault = "hangs"
         stored = await alice.remember("a walk in Lisbon")

@@ -229,7 +229,7 @@ class HeldFacts:
 
 async def test_write_that_is_late_after_it_was_handed_over_says_so_and_can_be_repeated() -> None:
     archive = HoldsBack()
-    memory = Memory(working=InProcessWorking(), archive=archive, deadline=0.05)
+    memory = Memory(working=InProcessWorking(), archive=archive, deadline=0.5)
     alice = memory.user("alice")
     with pytest.raises(OutcomeUnknown) as caught:
         await alice.facts.add("alice", "likes", "tea")
@@ -242,7 +242,7 @@ async def test_write_that_is_late_after_it_was_handed_over_says_so_and_can_be_re
 
 async def test_writers_who_wait_for_one_that_hangs_know_whether_to_repeat_with_a_key() -> None:
     archive = HoldsBack()
-    memory = Memory(working=InProcessWorking(), archive=archive, deadline=0.05)
+    memory = Memory(working=InProcessWorking(), archive=archive, deadline=0.5)
     errors: dict[str, Exception] = {}
 
     async def add(value: str) -> None:
@@ -396,7 +396,7 @@ async def test_facts_that_are_written_at_once_are_embedded_together(connect: Con
 
 async def test_embedder_that_hangs_leaves_facts_pending(connect: Connect) -> None:
     embedder = FaultyEmbedder()
-    async with connect(embedder=embedder, deadline=1.0) as memory:
+    async with connect(embedder=embedder, deadline=3.0) as memory:
         alice = memory.user("alice")
         embedder.fault = "hangs"
         await alice.facts.add("alice", "likes", "tea")

@@ -2,7 +2,8 @@
 
 import re
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import AbstractAsyncContextManager
+from contextlib import AbstractAsyncContextManager, suppress
+from functools import partial
 from typing import Any
 
 import anyio
@@ -452,22 +453,23 @@ async def test_cut_off_anywhere_the_next_call_does_the_rest(
         await fill(large, LARGE)
         wanted = await large.recall("question 1", mode="semantic", limit=20)
         for at in range(1, HANGS):
-            cut = await cancelled_by_a_scope(memory.index_vectors, at)
+            cut = await cancelled_by_a_scope(partial(_made_at_last, memory), at)
             found = await large.recall("question 1", mode="semantic", limit=20)
             assert len({*ids(found)} & {*ids(wanted)}) >= 18
             if not cut:
                 break
-        with anyio.fail_after(60):  # what was cut off may be under way in the server for a moment
-            while await _made(memory) is None:  # noqa: ASYNC110  # it tells nobody
-                await anyio.sleep(0.05)
+        with anyio.fail_after(60):
+            await _made_at_last(memory)
         assert list((await indexes(postgres_dsn, schema)).values()) == [True]
 
 
-async def _made(memory: Memory) -> Indexed | None:
-    try:
-        return await memory.index_vectors()
-    except Overloaded:
-        return None
+async def _made_at_last(memory: Memory) -> None:
+    """Make indexes as soon as that can be done: what was cut off may still be under way in the server."""
+    while True:
+        with suppress(Overloaded):
+            await memory.index_vectors()
+            return
+        await anyio.sleep(0.05)
 
 
 async def test_an_index_that_was_left_half_made_is_not_used_and_made_anew(

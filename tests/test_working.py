@@ -175,15 +175,15 @@ async def test_inherited_variable_is_that_of_the_nearest(sit: Connect) -> None:
 
 
 class SlowWorking(InProcessWorking):
-    """Takes two thirds of the time that a call has for each look."""
+    """Takes a part of the time that a call has for each look."""
 
     async def look(self, local: Any, places: Sequence[Place], look: Look[T]) -> tuple[T, ...]:
-        await anyio.sleep(0.2)
+        await anyio.sleep(0.4)
         return await super().look(local, places, look)
 
 
 async def test_to_inherit_takes_no_longer_than_a_call_may(anyio_backend: object) -> None:
-    memory = Memory(archive=InProcessArchive(), working=SlowWorking(), deadline=0.3)
+    memory = Memory(archive=InProcessArchive(), working=SlowWorking(), deadline=1.0)
     with closing(memory):
         alice = memory.user("alice", parents=[memory.user(f"team {i}") for i in range(4)])
         for call in (alice.blocks.list, lambda **how: alice.blocks.get("a", **how)):

@@ -18,7 +18,7 @@ PASSWORD = "secretword"
 TEXT = "kanarienvogel"
 KEY = "kanarienkey"
 
-DEADLINE = 1.5
+DEADLINE = 3.0
 """Seconds, where the server is silent: a third of it is waited for. Else a busy machine is no outage."""
 
 THERE = WorkingStatus(source="redis")

@@ -170,7 +170,7 @@ async def test_a_write_that_was_handed_over_does_not_outlive_the_deadline(
     named_dsn: str, shared_schema: str, namespace: str, watch: Any, application: str, locked: Locked
 ) -> None:
     async with open_memory(
-        postgres=named_dsn, schema=shared_schema, namespace=namespace, deadline=0.5
+        postgres=named_dsn, schema=shared_schema, namespace=namespace, deadline=1.5
     ) as memory:
         users = [memory.user(f"user {i}") for i in range(20)]
         unknown = list[str]()
@@ -210,7 +210,7 @@ async def test_calls_that_the_block_is_left_under_end_and_say_so(
         async with (
             anyio.create_task_group() as tasks,
             open_memory(
-                postgres=postgres_dsn, schema=shared_schema, redis=redis_url, namespace=namespace
+                postgres=postgres_dsn, schema=shared_schema, redis=redis_url, namespace=namespace, deadline=60
             ) as memory,
         ):
             for i in range(40):

@@ -122,7 +122,7 @@ async def test_write_that_does_not_end_in_time_is_of_unknown_outcome_and_safe_to
 ) -> None:
     drafts = [EpisodeDraft(str(i), id=f"e{i}") for i in range(1 + 2 * guarded)]
     async with open_memory(
-        postgres=named_dsn, schema=shared_schema, namespace=str(uuid4()), deadline=0.5
+        postgres=named_dsn, schema=shared_schema, namespace=str(uuid4()), deadline=1.5
     ) as memory:
         alice = memory.user("alice")
         await alice.episodes.count()
@@ -168,7 +168,7 @@ async def test_stopped_server_costs_a_call_its_deadline_and_no_more(
         pytest.skip("the server under test runs elsewhere and cannot be stopped")
     dsn = with_option(private_server.dsn, f"application_name={application}")
     async with open_memory(
-        postgres=dsn, schema=shared_schema, namespace=str(uuid4()), deadline=0.5
+        postgres=dsn, schema=shared_schema, namespace=str(uuid4()), deadline=1.5
     ) as memory:
         alice = memory.user("alice")
         await alice.remember("before")
@@ -199,7 +199,7 @@ async def test_silent_network_costs_a_call_its_deadline_and_then_it_heals(
     proxy: Proxy, shared_schema: str
 ) -> None:
     async with open_memory(
-        postgres=proxy.dsn, schema=shared_schema, namespace=str(uuid4()), deadline=0.5
+        postgres=proxy.dsn, schema=shared_schema, namespace=str(uuid4()), deadline=1.5
     ) as memory:
         alice = memory.user("alice")
         await alice.remember("before")
@@ -249,7 +249,7 @@ async def test_call_that_its_host_cancels_ends_although_its_new_connection_hears
 async def test_no_server_answers_and_opening_gives_up_in_time(proxy: Proxy, shared_schema: str) -> None:
     proxy.silence()
     with anyio.fail_after(MARGIN), pytest.raises((DeadlineExceeded, StoreUnavailable)):
-        async with open_memory(postgres=proxy.dsn, schema=shared_schema, deadline=0.5):
+        async with open_memory(postgres=proxy.dsn, schema=shared_schema, deadline=1.5):
             raise AssertionError("it was opened")
 
 

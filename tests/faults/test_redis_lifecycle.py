@@ -246,8 +246,9 @@ async def test_closing_tells_how_many_edits_are_lost(
 
 
 async def test_closing_saves_what_can_be_saved_by_then(
-    server: RedisServer, namespace: str, caplog: pytest.LogCaptureFixture
+    server: RedisServer, namespace: str, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    monkeypatch.setattr("recollect._fallback.GRACE", HANGS)
     async with opened(server, namespace) as memory:
         server.kill()
         await memory.user("alice").variables.set(KEY, TEXT)
@@ -259,8 +260,9 @@ async def test_closing_saves_what_can_be_saved_by_then(
 
 
 async def test_closing_saves_all_that_is_known_on_a_server_that_came_back_empty(
-    server: RedisServer, namespace: str, caplog: pytest.LogCaptureFixture
+    server: RedisServer, namespace: str, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    monkeypatch.setattr("recollect._fallback.GRACE", HANGS)
     async with opened(server, namespace) as memory:
         alice = memory.user("alice")
         await alice.blocks.set("persona", TEXT)

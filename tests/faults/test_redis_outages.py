@@ -223,7 +223,7 @@ async def test_deadline_of_a_call_is_no_outage(
     # The server is given longer than a call.
     async with driven(partial(without_deadline, server, on_outage), front_of) as working:
         archive = InProcessArchive(clock=utc_now)
-        alice = Memory(working=working, archive=archive, namespace=namespace, deadline=0.3).user("alice")
+        alice = Memory(working=working, archive=archive, namespace=namespace, deadline=1.0).user("alice")
         await alice.blocks.set("persona", TEXT)
         await alice.blocks.list()
         with stopped(server), anyio.fail_after(HANGS):
@@ -254,7 +254,7 @@ async def test_patience_of_the_caller_is_no_outage(
 
 
 async def test_call_to_a_stopped_server_ends_by_its_deadline(server: RedisServer, namespace: str) -> None:
-    async with opened(server, namespace, on_outage="error", deadline=0.3) as memory:
+    async with opened(server, namespace, on_outage="error", deadline=1.0) as memory:
         alice = memory.user("alice")
         await alice.blocks.set("persona", TEXT)
         with stopped(server), anyio.fail_after(DEADLINE * 4):
