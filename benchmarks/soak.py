@@ -41,8 +41,8 @@ GOALS = (
         "soak: growth of resident memory over the last three quarters", "flat", ("memory", "growth_percent"),
         at_most=5, unit=" %",
         bound="See the slope, and the picture: a run of a few minutes is still filling what it keeps. In a "
-        "longer one the number of objects stays as it is; freed memory stays with the allocator, probably the "
-        "more the larger answers get: in half an hour what each user has said triples.",
+        "longer one the number of objects stays as it is; freed memory stays with the allocator, probably "
+        "the more the larger answers get: in half an hour what each user has said triples.",
     ),
     Goal(
         "soak: lag of the event loop, 99.9 % of the heartbeats", "", ("lag_ms", "p99.9"), at_most=50,
