@@ -6,6 +6,7 @@ import random
 import signal
 from collections.abc import AsyncIterator, Callable, Coroutine, Iterator
 from contextlib import asynccontextmanager, contextmanager
+from itertools import count
 from typing import Any
 from uuid import uuid4
 
@@ -25,6 +26,7 @@ from recollect import (
     open_memory,
 )
 from recollect._bridge import over_bridge
+from recollect.postgres.upkeep import migrate_schema
 
 from ..conftest import PrivateServer
 from .conftest import Locked, with_option
@@ -288,6 +290,59 @@ async def test_lost_replies_lose_and_double_no_write_that_is_repeated_with_its_k
     assert proxy.cuts > 30
     assert unknown
     assert all(key == id for key, id in unknown)
+
+
+REFUSING_MORE = """
+create function {schema}.refuse() returns trigger language plpgsql as $$
+begin
+    if exists (
+        select from {schema}.{table} where tenant = new.tenant and xmin <> pg_current_xact_id()::xid
+    ) then
+        raise exception 'refused' using errcode = '55P03';
+    end if;
+    return new;
+end $$;
+create trigger refuse before insert or update on {schema}.tenant
+    for each row execute function {schema}.refuse();
+"""
+
+LANDED: dict[str, tuple[Call, Call]] = {
+    "episode": (lambda alice: alice.remember("hello", id="e"), lambda alice: alice.episodes.list()),
+    "fact_transaction": (
+        lambda alice: alice.facts.add("alice", "likes", "tea"),
+        lambda alice: alice.facts.changes(),
+    ),
+}
+
+
+@pytest.mark.parametrize("table", LANDED)
+async def test_write_that_was_not_answered_is_of_unknown_outcome_even_if_it_is_refused_when_it_is_sent_again(
+    proxy: Proxy, postgres_dsn: str, schema: str, watch: asyncpg.Connection, table: str
+) -> None:
+    await migrate_schema(postgres_dsn, schema=schema)
+    await watch.execute(REFUSING_MORE.format(schema=schema, table=table))
+    write, read = LANDED[table]
+    unknown = 0
+    async with open_memory(postgres=proxy.dsn, schema=schema, deadline=HANGS) as memory:
+        for replies in count():
+            await write(memory.user(f"before {replies}"))  # over a connection that knows the statements
+            left, alice = replies, memory.user(f"user {replies}")
+
+            def loses() -> bool:
+                nonlocal left
+                left -= 1
+                return left == -1
+
+            proxy.loses = loses
+            try:
+                await write(alice)
+            except OutcomeUnknown:
+                unknown += len(await read(alice))
+            except TryLater:
+                assert not await read(alice)
+            if left >= 0:
+                break
+    assert unknown
 
 
 async def test_nothing_remains_after_the_block(

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 import asyncpg
 
-from ..errors import ConfigurationError, Overloaded, RecollectError, SchemaError, StoreUnavailable
+from ..errors import ConfigurationError, Overloaded, RecollectError, SchemaError, StoreUnavailable, TryLater
 
 _POOLER = "the pooler mixes up prepared statements; use PgBouncer >= 1.21 or statement_cache_size=0"
 
@@ -52,22 +52,28 @@ def is_lost(exc: BaseException) -> bool:
     return isinstance(exc, LOST) and not isinstance(exc, ValueError)
 
 
-def is_retryable(exc: BaseException) -> bool:
-    """Whether an idempotent transaction may be sent again as it is."""
-    if isinstance(exc, asyncpg.PostgresError) and exc.sqlstate in _RETRYABLE:
-        return True
-    return is_lost(exc)
-
-
 class ConnectionLost(StoreUnavailable):
     """The connection broke after something was sent that may have been executed."""
 
 
 @dataclass(slots=True)
 class Attempt:
-    """What is known of a call when it fails: whether anything was sent that takes effect."""
+    """What is known of a call when it fails.
+
+    Attributes:
+        sent: whether anything was sent that takes effect.
+        unanswered: whether the connection broke after that, in an earlier attempt: so it may have taken
+            effect, whatever became of this one.
+    """
 
     sent: bool = False
+    unanswered: bool = False
+
+    def is_retryable(self, exc: Exception) -> bool:
+        """Whether an idempotent transaction may be sent again as it is."""
+        lost = is_lost(exc)
+        self.unanswered = self.unanswered or (self.sent and lost)
+        return lost or (isinstance(exc, asyncpg.PostgresError) and exc.sqlstate in _RETRYABLE)
 
 
 @contextmanager
@@ -77,17 +83,22 @@ def translated() -> Generator[Attempt]:
     try:
         yield attempt
     except BROKEN as exc:
-        if is_lost(exc) and attempt.sent:
-            msg = "the connection to PostgreSQL broke before it answered; try later"
-            raise ConnectionLost(msg) from exc
         if isinstance(exc, ValueError):
             raise
-        if not isinstance(exc, asyncpg.PostgresError):
-            msg = "PostgreSQL did not answer; try later"
-            raise StoreUnavailable(msg) from exc
-        for state, error, message in _BY_STATE:
-            if (exc.sqlstate or "").startswith(state):
-                raise error(message) from exc
-        # Chained only if it is about names (class 42): the server's other words may quote a row.
-        msg = f"PostgreSQL refused a statement (SQLSTATE {exc.sqlstate}); its log says why"
-        raise ConfigurationError(msg) from (exc if (exc.sqlstate or "").startswith("42") else None)
+        known = _known(exc)
+        if known is None:
+            # Chained only if it is about names (class 42): the server's other words may quote a row.
+            state = getattr(exc, "sqlstate", None) or ""
+            msg = f"PostgreSQL refused a statement (SQLSTATE {state}); its log says why"
+            raise ConfigurationError(msg) from (exc if state.startswith("42") else None)
+        error, msg = known
+        if issubclass(error, TryLater) and (attempt.unanswered or (attempt.sent and is_lost(exc))):
+            error, msg = ConnectionLost, "the connection to PostgreSQL broke before it answered; try later"
+        raise error(msg) from exc
+
+
+def _known(exc: Exception) -> tuple[type[RecollectError], str] | None:
+    if not isinstance(exc, asyncpg.PostgresError):
+        return StoreUnavailable, "PostgreSQL did not answer; try later"
+    state = exc.sqlstate or ""
+    return next(((error, msg) for prefix, error, msg in _BY_STATE if state.startswith(prefix)), None)

@@ -10,7 +10,7 @@ from asyncpg.pool import PoolConnectionProxy
 from .._retry import retrying
 from ..errors import ConfigurationError, SchemaError
 from ..types import Health
-from ._errors import BROKEN, is_retryable, translated
+from ._errors import BROKEN, translated
 
 T = TypeVar("T")
 
@@ -73,7 +73,7 @@ class Postgres:
                 return rows
 
         with translated() as attempt:
-            return await retrying(once, retryable=is_retryable)
+            return await retrying(once, retryable=attempt.is_retryable)
 
     async def fetchrow(self, sql: str, *args: object) -> asyncpg.Record | None:
         """Like `fetch`, for the first row."""
@@ -122,7 +122,7 @@ class Postgres:
                 return result
 
         with translated() as attempt:
-            return await retrying(once, retryable=is_retryable)
+            return await retrying(once, retryable=attempt.is_retryable)
 
     def _renewed(self, conn: Connection) -> str:
         """Return what makes plans anew for the sizes that tables have now, if many uses ago they were others.
