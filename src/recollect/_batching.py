@@ -32,6 +32,7 @@ from .errors import Overloaded, TryLater
 
 Item = TypeVar("Item")
 Result = TypeVar("Result")
+Failure = TypeVar("Failure", bound=Exception)
 
 
 @dataclass(slots=True, eq=False)
@@ -253,7 +254,7 @@ class Batcher(Generic[Item, Result]):
         heir.wake()
 
 
-def own_copy(exc: Exception) -> Exception:
+def own_copy(exc: Failure) -> Failure:
     """Return an exception for one submitter: a shared one would gather everybody's traceback."""
     cls = type(exc)
     own = cls.__new__(cls, *exc.args)  # not its constructor, which may take other arguments

@@ -345,6 +345,18 @@ async def test_write_that_was_not_answered_is_of_unknown_outcome_even_if_it_is_r
     assert unknown
 
 
+async def test_server_that_does_not_answer_is_told_in_the_words_of_the_driver(
+    proxy: Proxy, shared_schema: str
+) -> None:
+    async with open_memory(
+        postgres=proxy.dsn, schema=shared_schema, namespace=str(uuid4()), deadline=HANGS
+    ) as memory:
+        proxy.loses = lambda: True
+        with pytest.raises(StoreUnavailable) as caught:
+            await memory.user("alice").facts.add("alice", "likes", "tea")
+        assert isinstance(caught.value.__cause__, (OSError, asyncpg.PostgresError, asyncpg.InterfaceError))
+
+
 async def test_nothing_remains_after_the_block(
     named_dsn: str, shared_schema: str, watch, application: str
 ) -> None:

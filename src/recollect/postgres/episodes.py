@@ -1,7 +1,6 @@
 from collections import Counter, defaultdict
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
-from copy import copy
 from dataclasses import dataclass, field
 from datetime import datetime
 from typing import TYPE_CHECKING
@@ -10,6 +9,7 @@ import asyncpg
 import numpy as np
 
 from .. import _json
+from .._batching import own_copy
 from .._clock import aware
 from .._values import made
 from ..errors import Conflict, EpisodeConflict, OutcomeUnknown, RecollectError, TryLater
@@ -95,7 +95,7 @@ class PostgresEpisodes(EpisodeStore):
         except ConnectionLost:
             return {id(write): OutcomeUnknown(write.episodes[0].id) for write in batch.writes}
         except TryLater as exc:
-            return {id(write): copy(exc) for write in batch.writes}
+            return {id(write): own_copy(exc) for write in batch.writes}
         late = {row["tenant"] for row in rows if row["late"]}
         stored, missing = _stored(rows), batch.without(rows)
         taken: Taken | None = {}

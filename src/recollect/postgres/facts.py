@@ -1,5 +1,4 @@
 from collections.abc import Awaitable, Callable, Mapping, Sequence
-from copy import copy
 from datetime import datetime
 from typing import TYPE_CHECKING
 
@@ -7,6 +6,7 @@ import asyncpg
 import numpy as np
 from anyio.lowlevel import checkpoint
 
+from .._batching import own_copy
 from .._clock import aware
 from .._ledger import Ledger
 from .._timeline import Assertion
@@ -104,7 +104,7 @@ class PostgresFacts(FactStore):
         except ConnectionLost:
             return [[OutcomeUnknown(change.key) for change in changes] for changes in batches]
         except TryLater as exc:
-            return [[copy(exc) for _ in changes] for changes in batches]
+            return [[own_copy(exc) for _ in changes] for changes in batches]
         for changes, of_one in zip(batches, outcomes, strict=True):
             known = max((each.tx for each in of_one or () if isinstance(each, Committed)), default=0)
             self._postgres.saw(changes[0].tenant.key, tx=known)
