@@ -535,4 +535,25 @@ FAULTS = [
         "    and of_tenant.tenant = given.tenant\n",
         f"{PARTITIONS} touches",
     ),
+    Fault(
+        "batches: many operations weigh as much as one",
+        "_composition.py",
+        "sum(map(weight_of, changes))",
+        "len(changes)",
+        "tests/test_fact_batches.py",
+    ),
+    Fault(
+        "batches: whoever shares a transaction waits for its end",
+        "_composition.py",
+        "half_of_the_rest() / 2):\n            return await archive.facts.try_commit",
+        "None):\n            return await archive.facts.try_commit",
+        "tests/test_fact_batches.py",
+    ),
+    Fault(
+        "outages: what was not answered is nothing as soon as it is sent again",
+        "postgres/_errors.py",
+        "attempt.unanswered or ",
+        "",
+        "tests/faults/test_outages.py -k sent_again",
+    ),
 ]

@@ -11,7 +11,7 @@ from anyio.lowlevel import checkpoint, checkpoint_if_cancelled
 from . import _json
 from ._analysis import LONG_TEXT, analyze
 from ._batching import Batcher
-from ._composition import Composition, Scope
+from ._composition import ALONE, Composition, Scope, weight_of
 from ._deadline import half_of_the_rest
 from ._draft import text_digest
 from ._facts_shown import entered
@@ -166,14 +166,18 @@ def group_commit(composition: Composition) -> Batcher[Change, Committed]:
                 text.vectors, text.embedding_state = vectors[:1], "ready"
 
     async def flush(changes: Sequence[Change]) -> Sequence[Committed | Exception]:
-        outcomes = await composition.fact_batches.submit(changes)
-        if outcomes is None:  # somebody else holds the clock: to wait for it is nobody else's business
+        outcomes = None
+        if sum(map(weight_of, changes)) < ALONE:
+            outcomes = await composition.fact_batches.submit(changes)
+        if outcomes is None:  # it is much, or takes long, or waits for the clock: nobody else's business
+            for change in changes:
+                change.handed_over = True
             outcomes = await facts.commit(changes)
             composition.fact_transactions += 1
         composition.fact_changes += len(changes)
         return outcomes
 
-    return Batcher(flush, prepare=embed, weigh=lambda change: max(len(change.operations), 1))
+    return Batcher(flush, prepare=embed, weigh=weight_of, max_weight=ALONE)
 
 
 def text_of_fact(subject: str, predicate: str, object: str) -> str:

@@ -15,10 +15,13 @@ from .errors import DeadlineExceeded, MemoryClosed, OutcomeUnknown, RecollectErr
 from .hooks import Hooks
 from .predicates import Predicates
 from .stores import Archive, Extractor, Reranker, WorkingStore, Write
-from .stores.changes import Change, Committed
+from .stores.changes import Change, Committed, Discard, Promote, Rollback
 from .types import Episode, Limits, RecallWeights, Tenant, text_of
 
 T = TypeVar("T")
+
+ALONE = 256
+"""Operations on facts that are worth a transaction of their own."""
 
 Outcome = tuple[Episode, ...] | Exception
 """The stored episodes of a write, or why there are none."""
@@ -168,7 +171,11 @@ def group_commit(archive: Archive, embedding: Embedding | None) -> Batcher[Write
 def group_commit_of_facts(
     archive: Archive,
 ) -> Batcher[Sequence[Change], Sequence[Committed | RecollectError] | None]:
-    """Return what turns concurrent batches, each of another tenant, into few transactions."""
+    """Return what turns concurrent batches, each of another tenant, into few transactions.
+
+    Nobody waits long for what another tenant does: a shared transaction that takes a quarter of the time that
+    its leader has is given up, and what is worth one of its own never shares one.
+    """
 
     async def flush(
         batches: Sequence[Sequence[Change]],
@@ -176,6 +183,23 @@ def group_commit_of_facts(
         for changes in batches:
             for change in changes:
                 change.handed_over = True
-        return await archive.facts.try_commit(batches)
+        if len(batches) == 1:
+            return await archive.facts.try_commit(batches)
+        with anyio.move_on_after(half_of_the_rest() / 2):
+            return await archive.facts.try_commit(batches)
+        return [None for _ in batches]
 
-    return Batcher(flush, weigh=len, share=0.5, lanes=2)
+    return Batcher(
+        flush,
+        weigh=lambda changes: sum(map(weight_of, changes)),
+        max_weight=ALONE,
+        share=0.5,
+        lanes=2,
+    )
+
+
+def weight_of(change: Change) -> int:
+    """Return what a change costs, in operations: there is no saying how much a session has done."""
+    if any(isinstance(each, Promote | Discard | Rollback) for each in change.operations):
+        return ALONE
+    return max(len(change.operations), 1)
