@@ -100,6 +100,14 @@ def blockbuster(request: pytest.FixtureRequest) -> Iterator[None]:
         yield
 
 
+@pytest.fixture(scope="session", autouse=True)
+def unhurried() -> Iterator[None]:
+    """Let nobody give up waiting for a connection to Redis: to serve a hundred calls may take a while."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("recollect.redis.opening.PATIENCE", 60.0)
+        yield
+
+
 class PrivateServer:
     """A PostgreSQL with pgvector from a wheel, for the length of a test session."""
 

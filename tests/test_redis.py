@@ -797,7 +797,7 @@ async def test_a_reply_that_stays_lost_is_called_that(redis_server: Start) -> No
 
 async def test_a_full_pool_of_our_own_is_no_outage(redis_server: Start) -> None:
     server = redis_server()
-    async with _opened(server.url, connections=2, patience=0.05, deadline=3.0) as desk:
+    async with _opened(server.url, connections=2, patience=0.05) as desk:
         await desk.make(_append("a"))
         server.stop()
         raised: list[Exception] = []

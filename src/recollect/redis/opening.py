@@ -26,6 +26,9 @@ OPERATION = 5.0
 SHORTEST = 0.25
 """Seconds that it may take even so: below that a loop that is busy looks like a server that is away."""
 
+PATIENCE = 2.0
+"""Seconds that a call waits for a connection, unless told otherwise."""
+
 CLUSTER = ("redis+cluster", "rediss+cluster")
 SCHEMES = ("redis", "rediss", "unix", *CLUSTER)
 OLDEST = (6, 2)
@@ -41,7 +44,7 @@ async def open_redis(
     must_answer: bool = True,
     prefix: str = "recollect",
     connections: int = 32,
-    patience: float = 2.0,
+    patience: float | None = None,
 ) -> AsyncGenerator[RedisWorking]:
     """Own whatever is needed to reach working memory on `server`, for the length of the block, on asyncio.
 
@@ -55,13 +58,14 @@ async def open_redis(
         must_answer: whether the server has to be there already.
         prefix: of all keys.
         connections: that are open at a time, at most.
-        patience: seconds that a call waits for one of them.
+        patience: seconds that a call waits for one of them; None for `PATIENCE`.
 
     Raises:
         ConfigurationError: wrong URL or password; a server older than 6.2.
         StoreUnavailable: the server did not answer, and had to.
     """
     operation = OPERATION if deadline is None else min(OPERATION, max(deadline / 3, SHORTEST))
+    patience = PATIENCE if patience is None else patience
     there = _reached(server, connections=connections, patience=patience, operation=operation)
     try:
         await _greet(there, must_answer=must_answer)
