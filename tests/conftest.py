@@ -22,7 +22,7 @@ from recollect.inprocess import InProcessArchive, InProcessWorking
 from recollect.postgres import PostgresArchive, open_postgres
 from recollect.postgres._embedded import load_server
 from recollect.postgres.upkeep import migrate_schema
-from recollect.redis import open_redis
+from recollect.redis import open_redis, opening
 from recollect.stores import WorkingStore
 from recollect.testing import Clock, HashEmbedder
 
@@ -104,7 +104,7 @@ def blockbuster(request: pytest.FixtureRequest) -> Iterator[None]:
 def unhurried() -> Iterator[None]:
     """Let nobody give up waiting for a connection to Redis: to serve a hundred calls may take a while."""
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("recollect.redis.opening.PATIENCE", 60.0)
+        patch.setattr(opening, "PATIENCE", 60.0)
         yield
 
 
