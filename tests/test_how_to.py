@@ -199,7 +199,8 @@ def workplace(page: Page, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> It
     monkeypatch.syspath_prepend(tmp_path)
     yield tmp_path
     for name in page.files:
-        sys.modules.pop(Path(name).stem, None)
+        if name.endswith(".py"):
+            sys.modules.pop(Path(name).stem, None)
 
 
 @pytest.mark.parametrize("page", ALONE, ids=name_of)
