@@ -60,7 +60,7 @@ async def test_tenant_whose_transaction_hangs_takes_nobody_with_it() -> None:
         elif "slow" in users:
             await anyio.sleep_forever()
 
-    memory = Memory(working=InProcessWorking(), archive=WaitingArchive(wait), deadline=2.0)
+    memory = Memory(working=InProcessWorking(), archive=WaitingArchive(wait), deadline=4.0)
 
     async def add(user: str) -> None:
         try:
@@ -85,10 +85,7 @@ async def test_what_is_much_shares_no_transaction_with_what_others_write() -> No
     together: list[dict[str | None, int]] = []
 
     async def wait(batches: Batches) -> None:
-        sizes = {
-            changes[0].tenant.user_id: sum(len(each.operations) for each in changes) for changes in batches
-        }
-        together.append(sizes)
+        together.append({changes[0].tenant.user_id: _operations(changes) for changes in batches})
         await gate.wait()
 
     memory = Memory(working=InProcessWorking(), archive=WaitingArchive(wait), deadline=60.0)
@@ -102,18 +99,8 @@ async def test_what_is_much_shares_no_transaction_with_what_others_write() -> No
         await user.facts.add_many([FactDraft("alice", "likes", i) for i in range(n)])
 
     async with anyio.create_task_group() as tasks:
-        sizes = {
-            "one lane": 1,
-            "other lane": 1,
-            "a": 1,
-            "b": 1,
-            "c": 200,
-            "d": 200,
-            "e": 200,
-            "f": 200,
-            "g": 300,
-        }
-        for user, n in sizes.items():
+        few, much = dict.fromkeys(("one lane", "other lane", "a", "b"), 1), dict.fromkeys("cdef", 200)
+        for user, n in {**few, **much, "g": 300}.items():
             tasks.start_soon(add_many, memory.user(user), n)
             await wait_all_tasks_blocked()
         tasks.start_soon(session.facts.promote_session)
