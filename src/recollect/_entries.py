@@ -7,7 +7,7 @@ from ._timeline import Assertion, Piece, Slot, supporters, visible
 from .stores.changes import Entry
 
 
-class Slots(Protocol):
+class SlotReader(Protocol):
     """Slots with all that was said in them so far."""
 
     def log(self, place: Slot) -> Sequence[Assertion]: ...
@@ -15,7 +15,7 @@ class Slots(Protocol):
     def current(self, place: Slot) -> Sequence[Piece]: ...
 
 
-def entries(noted: Iterable[tuple[Assertion, bool]], slots: Slots) -> list[Entry]:
+def entries(noted: Iterable[tuple[Assertion, bool]], slots: SlotReader) -> list[Entry]:
     """Return what assertions have become, each given with whether it is changed.
 
     Each slot is looked at once, however many of them are in it.
