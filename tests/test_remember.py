@@ -1,6 +1,7 @@
 """What is remembered is stored once, as a whole, under the id that was asked for."""
 
 import logging
+import re
 import traceback
 from datetime import UTC, datetime, timedelta, timezone
 from typing import Any
@@ -10,6 +11,7 @@ import anyio
 import pytest
 
 from recollect import EpisodeConflict, EpisodeDraft, Memory, RecollectError
+from recollect.postgres._sql import for_one, statements
 from recollect.testing import Clock, FaultyEmbedder
 
 from .conftest import Connect
@@ -176,6 +178,15 @@ async def test_one_id_remembered_by_many_tasks_at_once_is_stored_once(memory: Me
             tasks.start_soon(remember)
     assert stored == [stored[0]] * 32
     assert await alice.episodes.count() == 1
+
+
+def test_the_statement_for_one_is_that_for_many_without_arrays() -> None:
+    for block in ("append", "seen", "seen_apart"):
+        many = statements("episodes", schema="s", vector="v")[block]
+        one = for_one(many)
+        assert "[]" in many
+        assert not re.search(r"\[\]|unnest|any\(", one)
+        assert sorted(set(re.findall(r"\$\d+", one))) == sorted(set(re.findall(r"\$\d+", many)))
 
 
 async def test_cancelled_writer_takes_nobody_with_it(memory: Memory) -> None:

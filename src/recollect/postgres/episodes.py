@@ -3,7 +3,7 @@ from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
 from datetime import datetime
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import asyncpg
 import numpy as np
@@ -18,7 +18,7 @@ from ..types import EmbeddingState, Episode, Session, Tenant
 from . import terms, vectors
 from ._errors import ConnectionLost
 from ._pool import Connection, Postgres
-from ._sql import statements
+from ._sql import for_one, statements
 from .episode_filters import filtered
 from .searching import PostgresSearch
 
@@ -58,6 +58,7 @@ class PostgresEpisodes(EpisodeStore):
         self._sql = statements("episodes", schema=schema, vector=vector, binary=postgres.binary)
         seen = self._sql["seen_apart" if partitioned else "seen"]
         self._append = self._sql["append"].replace("{seen}", seen)
+        self._append_one = for_one(self._append)
         self._given: Callable[[Vectors], Sequence[object]] = (
             vectors.packed if postgres.binary else vectors.spelled
         )
@@ -91,7 +92,7 @@ class PostgresEpisodes(EpisodeStore):
     async def _append_together(self, batch: "_Batch") -> Mapping[int, Outcome]:
         """Store the writes of a batch, but for those that came too late: these have no outcome."""
         try:
-            rows = await self._postgres.fetch(self._append, *self._arguments(batch))
+            rows = await self._postgres.fetch(*self._statement(batch))
         except ConnectionLost:
             return {id(write): OutcomeUnknown(write.episodes[0].id) for write in batch.writes}
         except TryLater as exc:
@@ -115,9 +116,9 @@ class PostgresEpisodes(EpisodeStore):
         batch.admits(write)
 
         async def work(conn: Connection) -> Outcome:
-            rows = await conn.fetch(self._append, *self._arguments(batch))
+            rows = await conn.fetch(*self._statement(batch))
             if any(row["late"] for row in rows):  # by now the clock is ours, and nobody comes in between
-                rows = await conn.fetch(self._append, *self._arguments(batch))
+                rows = await conn.fetch(*self._statement(batch))
             stored, missing = _stored(rows), batch.without(rows)
             taken: Taken = {}
             if missing:
@@ -134,9 +135,11 @@ class PostgresEpisodes(EpisodeStore):
         except (Conflict, TryLater) as exc:
             return exc
 
-    def _arguments(self, batch: "_Batch") -> Sequence[object]:
+    def _statement(self, batch: "_Batch") -> Sequence[Any]:
+        """Return the statement that stores a batch, and its parameters."""
         now = None if self._clock is None else self._clock()
-        return (*batch.arguments(now, self._given), *self.embedder)
+        statement = self._append_one if batch.is_one else self._append
+        return (statement, *batch.arguments(now, self._given), *self.embedder)
 
     async def get(self, tenant: Tenant, id: str) -> Episode | None:
         row = await self._postgres.fetchrow(self._sql["get"], tenant.key, id)
@@ -245,6 +248,13 @@ class _Batch:
         told = {(row["tenant"], row["id"]) for row in rows}
         return [identity for identity in self.items if identity not in told]
 
+    @property
+    def is_one(self) -> bool:
+        """Whether it is one episode, and no more than one vector."""
+        return len(self.items) == 1 and all(
+            new.vectors is None or len(new.vectors) == 1 for new in self.items.values()
+        )
+
     def arguments(self, now: datetime | None, given: "Given") -> Sequence[object]:
         """Return the parameters of the statement `append`, with vectors as the server is given them."""
         left = Counter(tenant for tenant, _ in self.items)
@@ -262,14 +272,18 @@ class _Batch:
             if new.vectors is not None:
                 chunks.extend((tenant, id, chunk) for chunk in range(len(new.vectors)))
                 matrices.append(new.vectors)
-        return (
-            *_columns(clocks, 4), now, *_columns(rows, 13),
-            *_columns(chunks, 3), given(np.concatenate(matrices)) if matrices else [],
-        )  # fmt: skip
+        sent = given(np.concatenate(matrices)) if matrices else ()
+        embedded = [(*chunk, vector) for chunk, vector in zip(chunks, sent, strict=True)]
+        shape = _only if self.is_one else _columns
+        return (*shape(clocks, 4), now, *shape(rows, 13), *shape(embedded, 4))
 
 
 def _columns(rows: Sequence[tuple[object, ...]], width: int) -> Sequence[Sequence[object]]:
     return list(zip(*rows, strict=True)) if rows else [()] * width
+
+
+def _only(rows: Sequence[tuple[object, ...]], width: int) -> Sequence[object]:
+    return rows[0] if rows else [None] * width
 
 
 def _stored(rows: Sequence[asyncpg.Record]) -> Stored:
