@@ -404,6 +404,21 @@ async def test_callers_with_little_time_find_out_as_well_that_a_replica_hangs(
         assert await texts(alice) == {"the lamp is new"}
 
 
+async def test_callers_with_little_time_close_a_slow_replica_to_nobody(
+    primary: Open, replica: Replica, caplog: pytest.LogCaptureFixture
+) -> None:
+    async with hung(primary, replica) as (alice, _):
+        async with anyio.create_task_group() as tasks:
+            for _ in range(40):  # they wait at the same time, which is no longer than one of them
+                tasks.start_soon(_hurried, alice)
+        assert lines(caplog) == []
+
+
+async def _hurried(user: UserMemory) -> None:
+    with anyio.move_on_after(0.1):
+        await texts(user)
+
+
 async def test_a_long_lag_is_told_when_it_begins_and_when_it_ends(
     both: Open, replica: Replica, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:

@@ -94,6 +94,8 @@ class Replicated(Postgres):
         # The one that was used last comes last.
         self._known: OrderedDict[str, _Known] = OrderedDict()
         self._circuit = Circuit()
+        self._in_vain = 0.0  # seconds that callers have waited for it since it last answered
+        self._counted = -math.inf  # up to when: who waits at the same time waits no longer
         self._behind: float | None = None  # when that was known which the replica lacked for too long
         self._left = False
 
@@ -169,26 +171,33 @@ class Replicated(Postgres):
         given = self._circuit.admit(started)
         if given is None:
             return None
-        why = "it took too long"
         try:
             with anyio.move_on_after(min(self._patience, half_of_the_rest())):
                 done = await work()
+                self._in_vain = 0.0
                 if self._circuit.succeeded(given):
                     logger.warning("the replica of PostgreSQL is back")
                 return done
         except (TryLater, ConfigurationError) as exc:
-            why = type(exc).__name__
+            self._went_away(given, type(exc).__name__)
+            return None
         except BaseException:
-            # Nobody waits as long as that for one that hangs, if all have less time than it is given.
-            if anyio.current_time() - started > self._patience / 2:
-                self._went_away(given, why)
-            else:
-                self._circuit.gave_up(given, anyio.current_time())
+            self._was_late(given, started)
             raise
-        self._went_away(given, why)
+        self._was_late(given, started)
         return None
 
     # The rest runs without an await.
+
+    def _was_late(self, given: int, started: float) -> None:
+        """Note that a caller has given up. One with little time says little; many add up."""
+        now = anyio.current_time()
+        self._in_vain += now - max(started, self._counted)
+        self._counted = now
+        if self._in_vain > self._patience / 2:
+            self._went_away(given, "it took too long")
+        else:
+            self._circuit.gave_up(given, now)
 
     def _went_away(self, given: int, why: str) -> None:
         if self._circuit.failed(given, anyio.current_time()):
