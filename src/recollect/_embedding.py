@@ -14,7 +14,7 @@ import anyio
 import numpy as np
 
 from ._batching import Batcher
-from .errors import ConfigurationError
+from .errors import ConfigurationError, Overloaded
 from .stores import Embedder, TextKind
 
 if TYPE_CHECKING:
@@ -38,11 +38,13 @@ class _Attempt:
     """What became of a batch.
 
     Attributes:
+        kind: what the texts are.
         found: vectors by key; None for those that there are none of yet.
         failures: calls that failed since one came back.
         error: why the last of the texts without a vector has none.
     """
 
+    kind: TextKind
     found: "dict[bytes, Vector | None]"
     failures: int = 0
     error: Exception | None = None
@@ -76,7 +78,7 @@ class Embedding:
         self._forgotten = 0  # times; what was asked for before is not kept
         self._failing = False
         # No shield: it is user code.
-        self._queries = Batcher[str, "Vector"](self._ask_for_queries, shield=False)
+        self._queries = Batcher[str, "Vector | None"](self._ask_for_queries, shield=False)
 
     @property
     def model(self) -> str:
@@ -102,7 +104,7 @@ class Embedding:
         chunk_of = dict(zip(chain.from_iterable(keys), chain.from_iterable(pieces), strict=True))
         wanted = [(key, chunk_of[key]) for key, vector in found.items() if vector is None]
         if wanted:
-            attempt = _Attempt(found)
+            attempt = _Attempt("document", found)
             with anyio.move_on_after(seconds) as scope:
                 for start in range(0, len(wanted), CALL):
                     await self._embed(wanted[start : start + CALL], attempt)
@@ -123,18 +125,16 @@ class Embedding:
         if vector is None:
             try:
                 vector = await self._queries.submit(first)
-            except Exception as exc:  # noqa: BLE001  # boundary to user code: it raises what it likes
+            except Overloaded as exc:
                 self._went_wrong(exc)
-                return None
-            self._came_back()
-        if forgotten == self._forgotten:
+        if vector is not None and forgotten == self._forgotten:
             self._keep(key, vector)
         return vector
 
     async def _embed(self, wanted: "Sequence[tuple[bytes, str]]", attempt: "_Attempt") -> None:
         """Embed chunks in one call; if it fails, in two: one bad text must not cost the others."""
         try:
-            vectors = await self._ask([text for _, text in wanted], "document")
+            vectors = await self._ask([text for _, text in wanted], attempt.kind)
         except Exception as exc:  # noqa: BLE001  # boundary to user code: it raises what it likes
             attempt.failures += 1
             if len(wanted) == 1 or attempt.failures >= FAILURES:
@@ -154,8 +154,12 @@ class Embedding:
             else:
                 attempt.found[key] = vector
 
-    async def _ask_for_queries(self, texts: Sequence[str]) -> "Sequence[Vector | Exception]":
-        return await self._ask(texts, "query")
+    async def _ask_for_queries(self, texts: Sequence[str]) -> "Sequence[Vector | None]":
+        keys = [_key(text, "query") for text in texts]
+        attempt = _Attempt("query", dict.fromkeys(keys))
+        await self._embed(list(dict(zip(keys, texts, strict=True)).items()), attempt)
+        self._noticed(attempt)
+        return [attempt.found[key] for key in keys]
 
     async def _ask(self, texts: Sequence[str], kind: TextKind) -> "list[Vector | Exception]":
         """Return shape (dimensions,), L2-normalised, for each text; an exception for what is no vector."""

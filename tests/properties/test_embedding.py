@@ -170,6 +170,27 @@ async def test_two_bad_texts_of_32_are_found_and_an_outage_is_given_up_early(bad
     assert len(embedder.calls) <= 2 * FAILURES
 
 
+async def test_queries_of_many_callers_give_an_outage_up_as_early() -> None:
+    opened = anyio.Event()
+
+    async def hinder(texts: Sequence[str]) -> None:
+        await passing(opened)
+        raise RuntimeError
+
+    async def ask(text: str) -> None:
+        found.append(await embedding.query(text))
+
+    embedder, found = NotingEmbedder(hinder), list[Any]()
+    embedding = embedding_of(embedder)
+    async with anyio.create_task_group() as tasks:
+        for i in range(101):
+            tasks.start_soon(ask, f"q{i}")
+        await wait_all_tasks_blocked()
+        opened.set()
+    assert found == [None] * 101
+    assert len(embedder.calls) <= 1 + 2 * FAILURES
+
+
 async def test_many_bad_texts_cost_the_good_ones_between_them_nothing() -> None:
     bad = set(range(0, 100, 8))
 
