@@ -86,6 +86,13 @@ def filled_schema(postgres_dsn: str) -> Iterator[str]:
         yield name
 
 
+@pytest.fixture(scope="module")
+def new_schema(postgres_dsn: str) -> Iterator[str]:
+    """A schema whose tables have grown since the server last looked at them: it never did."""
+    with made_schema(postgres_dsn, _grow) as name:
+        yield name
+
+
 async def _fill(dsn: str, schema: str) -> None:
     await migrate_schema(dsn, schema=schema)
     async with open_postgres(dsn, schema=schema) as archive:
@@ -104,6 +111,16 @@ async def _fill(dsn: str, schema: str) -> None:
         await archive.facts.erase(tenant, ["e0", *(f"never {i}" for i in range(20))])
     async with connected(dsn) as connection:
         await _copy(connection, schema)
+
+
+async def _grow(dsn: str, schema: str) -> None:
+    await migrate_schema(dsn, schema=schema)
+    async with connected(dsn) as connection:
+        await connection.execute(f"alter table {schema}.fact set (autovacuum_enabled = off)")
+    async with open_postgres(dsn, schema=schema) as archive:
+        await archive.adopt_predicates(RULES, replace=False)
+        facts = [since("Rome", 2019, subject=f"subject {i}") for i in range(1_000)]
+        await say(archive, Tenant("filled", "one"), *facts)
 
 
 async def _copy(connection: asyncpg.Connection, schema: str) -> None:
@@ -131,25 +148,45 @@ async def _copy(connection: asyncpg.Connection, schema: str) -> None:
 async def test_each_statement_looks_at_its_tenant_along_indices(
     postgres_dsn: str, filled_schema: str, watch: asyncpg.Connection, call: str, mode: str
 ) -> None:
+    tenant = Tenant("filled", f"copy{next(copies)}")
+    statements = await _sent(postgres_dsn, filled_schema, lambda archive: CALLS[call](archive, tenant))
+    assert statements
+    for each, settings in statements:
+        for node in await _plan(watch, each, mode, settings):
+            assert "tenant" in node.get("Index Cond", ""), f"{node}\n{each.query}"
+
+
+@pytest.mark.asyncio_only
+async def test_a_slot_is_looked_up_by_its_subject_while_nothing_is_known_of_the_tables(
+    postgres_dsn: str, new_schema: str, watch: asyncpg.Connection
+) -> None:
+    tenant = Tenant("filled", f"copy{next(copies)}")
+    statements = await _sent(postgres_dsn, new_schema, lambda a: say(a, tenant, since("Oslo", 2022)))
+    nodes = [node for each, settings in statements for node in await _plan(watch, each, "generic", settings)]
+    looked_up = {node["Index Name"] for node in nodes if "subject" in node.get("Index Cond", "")}
+    assert looked_up == {"fact_subject"}
+
+
+async def _sent(
+    dsn: str, schema: str, call: Callable[[PostgresArchive], Awaitable[Any]]
+) -> list[tuple[Any, str]]:
+    """Return the statements of a call, each with the settings of its transaction."""
     sent: list[Any] = []
 
     async def listen(connection: asyncpg.Connection) -> None:
         connection.add_query_logger(sent.append)
 
-    made = asyncpg.create_pool(postgres_dsn, min_size=0, init=listen)
-    async with made as pool, open_postgres(pool, schema=filled_schema) as archive:
+    made = asyncpg.create_pool(dsn, min_size=0, init=listen)
+    async with made as pool, open_postgres(pool, schema=schema) as archive:
         sent.clear()
-        await CALLS[call](archive, Tenant("filled", f"copy{next(copies)}"))
+        await call(archive)
     settings, statements = "", list[tuple[Any, str]]()
     for each in sent:
-        if filled_schema in each.query:
+        if schema in each.query:
             statements.append((each, settings))
         elif re.match(r"\s*(discard plans;\s*)?(begin|commit|rollback)", each.query):
             settings = "".join(re.findall("^set local enable_.*", each.query, re.MULTILINE))
-    assert statements
-    for each, settings in statements:
-        for node in await _plan(watch, each, mode, settings):
-            assert "tenant" in node.get("Index Cond", ""), f"{node}\n{each.query}"
+    return statements
 
 
 async def _plan(connection: asyncpg.Connection, sent: Any, mode: str, settings: str) -> list[dict[str, Any]]:

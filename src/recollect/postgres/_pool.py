@@ -25,6 +25,7 @@ set local plan_cache_mode = force_generic_plan;
 set local enable_seqscan = off;
 set local enable_hashjoin = off;
 set local enable_mergejoin = off;
+set local jit = off;
 """
 """For statements that look rows up by key: planning one each time would take longer than running it."""
 

@@ -92,14 +92,18 @@ left join lateral (
 order by a.tx, a.seq, f.valid_from
 
 -- name: grounds
--- The current pieces of slots that end after an instant.
+-- The current pieces of slots that end after an instant. Subject and predicate are compared as a row: only the
+-- index that begins with both can be used so. By columns, that of the predicate looks as good to a planner who
+-- knows nothing yet of the table, and all that is said with a predicate is read each time.
 select given.tenant as of_tenant, {assertion}, {piece}
 from unnest($1::text[], $2::text[], $3::text[], $4::text[], $5::text[], $6::timestamptz[])
     as given (tenant, branch, subject, predicate, slot, start)
 cross join lateral (
     select * from {schema}.fact
-    where tenant = given.tenant and subject = given.subject and predicate = given.predicate
-    and tx_to is null and branch = given.branch and slot = given.slot
+    where tenant = given.tenant and tx_to is null
+    and (subject, predicate) >= (given.subject, given.predicate)
+    and (subject, predicate) <= (given.subject, given.predicate)
+    and branch = given.branch and slot = given.slot
     and (valid_to is null or valid_to > given.start)
     offset 0
 ) as f
