@@ -3,6 +3,7 @@
 import logging
 import threading
 from collections.abc import Sequence
+from functools import partial
 
 import anyio
 import numpy as np
@@ -78,6 +79,27 @@ async def test_embedder_that_hangs_holds_up_nothing_that_is_not_to_be_embedded(c
                 stored = await alice.remember("put off", embed="later")
                 tasks.cancel_scope.cancel()
         assert await alice.episodes.list() == Page(items=(stored,), cursor=None, basis=stored.seq)
+
+
+async def test_embedder_that_hangs_costs_who_has_less_time_than_others_no_write(connect: Connect) -> None:
+    embedder = FaultyEmbedder()
+    async with connect(embedder=embedder, deadline=60.0) as memory:
+        alice = memory.user("alice")
+        embedder.fault = "hangs"
+        async with anyio.create_task_group() as tasks:
+            for i in range(3):
+                tasks.start_soon(alice.remember, f"turn {i}")
+                tasks.start_soon(partial(alice.facts.add, "alice", "likes", i))
+            while len(embedder.calls) < 3:  # noqa: ASYNC110 - every lane hangs; an embedder has no events
+                await anyio.sleep(0.01)
+            with anyio.fail_after(4):
+                async with anyio.create_task_group() as hurried:
+                    hurried.start_soon(alice.remember, "in a hurry")
+                    hurried.start_soon(alice.facts.add, "alice", "is", "in a hurry")
+            embedder.fault = None
+            tasks.cancel_scope.cancel()
+        assert (await alice.episodes.count(), await alice.facts.count()) == (1, 1)
+        assert await alice.episodes.embed_pending() == 1
 
 
 async def test_one_unusable_vector_does_not_spoil_those_beside_it(connect: Connect) -> None:

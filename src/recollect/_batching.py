@@ -14,15 +14,16 @@ nothing waits for a timer, nothing runs in a task of its own, and an idle batche
 * Callers who submit again and again fall into step: all wait for one flush, and then the store waits for all
   of them. With a `share` of a half they make two groups, one at work while the other is in flight.
 * What may take long, and may be done twice, is not part of a flush: `prepare` is never shielded, so that a
-  cancelled leader ends at once.
+  cancelled leader ends at once. Who waits for it, and has less time than the leader, waits for half of its
+  own: then its item is done `unprepared`. Nobody loses all of its time to a preparation that hangs.
 * A flush that fails is split until the submission at fault is alone with its error. Only a
   `TryLater` is not split: it says nothing about any submission.
 """
 
+import math
 from collections import OrderedDict
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
-from math import ceil
 from typing import Generic, TypeVar
 
 import anyio
@@ -40,8 +41,10 @@ class _Entry(Generic[Item, Result]):
     item: Item
     weight: int
     deadline: float
+    patience: float = math.inf  # until when its task waits to be prepared
     woken: anyio.Event | None = None  # exists while its task waits for an outcome, or for a lane to lead
     leads: bool = False
+    in_flight: bool = False  # prepared, and being flushed
     abandoned: bool = False  # its task is gone: not flushed again
     outcome: Result | Exception | None = None
     done: bool = False
@@ -73,6 +76,7 @@ class Batcher(Generic[Item, Result]):
         flush: does the work for several items; returns one outcome for each, in their order.
             An exception among the outcomes is raised to that submitter alone.
         prepare: runs before a flush, over the same items, in the task that leads it. Must not raise.
+        unprepared: does the work for an item that was not prepared in half of its submitter's time.
         weigh: size of an item, >= 1.
         max_weight: size of one flush, >= 1; a single item may be heavier.
         share: how many one flush takes at most of those that wait and those just served, > 0 to 1.
@@ -86,6 +90,7 @@ class Batcher(Generic[Item, Result]):
         flush: Callable[[Sequence[Item]], Awaitable[Sequence[Result | Exception]]],
         *,
         prepare: Callable[[Sequence[Item]], Awaitable[None]] | None = None,
+        unprepared: Callable[[Item], Awaitable[Result]] | None = None,
         weigh: Callable[[Item], int] = lambda item: 1,
         max_weight: int = 256,
         share: float = 1.0,
@@ -95,6 +100,8 @@ class Batcher(Generic[Item, Result]):
     ) -> None:
         self._flush = flush
         self._prepare = prepare
+        self._preparing = 0  # leaders
+        self._unprepared = unprepared
         self._weigh = weigh
         self._max_weight = max_weight
         self._share = share
@@ -132,26 +139,44 @@ class Batcher(Generic[Item, Result]):
             msg = f"{self._max_waiting} submissions are waiting already; try later"
             raise Overloaded(msg)
         entry = _Entry[Item, Result](item, self._weigh(item), anyio.current_effective_deadline())
+        if self._unprepared is not None:
+            entry.patience = (anyio.current_time() + entry.deadline) / 2
         self._enqueue(entry)
         try:
             while not entry.done:
                 if entry.leads:
                     await self._lead(entry)
-                else:
-                    entry.woken = anyio.Event()
-                    await entry.woken.wait()
+                elif not await self._woken(entry):
+                    break
         finally:
             self._leave(entry)
+        if not entry.done and self._unprepared is not None:
+            return await self._unprepared(item)
         if isinstance(entry.outcome, Exception):
             raise entry.outcome
         return entry.outcome  # type: ignore[return-value]  # an entry that is done has an outcome
+
+    async def _woken(self, entry: _Entry[Item, Result]) -> bool:
+        """Wait for an outcome, or for a lane; return False if it takes too long to prepare."""
+        entry.woken = anyio.Event()
+        if entry.patience < math.inf:
+            with anyio.CancelScope(deadline=entry.patience):
+                await entry.woken.wait()
+            if entry.woken.is_set():
+                return True
+            if self._preparing and not entry.in_flight:
+                return False
+            entry.patience = math.inf  # it is the flush that takes long
+        await entry.woken.wait()
+        return True
 
     async def _lead(self, leader: _Entry[Item, Result]) -> None:
         """Flush what is waiting; the leader's own entry is among it, or will be in the next turn."""
         batch = self._take(leader)
         try:
-            if self._prepare is not None:
-                await self._prepare([entry.item for entry in batch])
+            await self._prepared(batch)
+            for entry in batch:
+                entry.in_flight = True
             if not self._shield:
                 await self._settle(batch)
                 return
@@ -162,6 +187,14 @@ class Batcher(Generic[Item, Result]):
             self._wake(batch, leader)
         if scope.cancelled_caught and not leader.done:
             await checkpoint()  # the deadline was the caller's own, and reaches it here
+
+    async def _prepared(self, batch: Sequence[_Entry[Item, Result]]) -> None:
+        if self._prepare is not None:
+            self._preparing += 1
+            try:
+                await self._prepare([entry.item for entry in batch])
+            finally:
+                self._preparing -= 1
 
     async def _settle(self, batch: Sequence[_Entry[Item, Result]]) -> None:
         """Give every entry an outcome, splitting the batch around the one that makes it fail."""
@@ -204,7 +237,7 @@ class Batcher(Generic[Item, Result]):
         """Return what the next flush would take."""
         batch: list[_Entry[Item, Result]] = []
         weight = 0
-        most = ceil(self._share * (len(self._queue) + self._served))
+        most = math.ceil(self._share * (len(self._queue) + self._served))
         for entry in self._queue:
             # Who holds another lane stays: without its own entry it would lead for nothing, and for ever.
             if entry.leads and entry is not leader:
@@ -224,6 +257,7 @@ class Batcher(Generic[Item, Result]):
 
     def _put_back(self, batch: Sequence[_Entry[Item, Result]]) -> None:
         for entry in reversed(batch):
+            entry.in_flight = False
             if not (entry.done or entry.abandoned):
                 self._queue[entry] = None
                 self._queue.move_to_end(entry, last=False)

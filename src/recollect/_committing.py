@@ -157,12 +157,11 @@ def group_commit(composition: Composition) -> Batcher[Change, Committed]:
     embedding, facts = composition.embedding, composition.archive.facts
 
     async def embed(changes: Sequence[Change]) -> None:
-        if embedding is None:
-            return
-        waiting = [text for change in changes for text in change.texts if text.vectors is None]
-        found = await embedding.documents([text.text for text in waiting], seconds=half_of_the_rest())
-        for text, vectors in zip(waiting, found, strict=True):
-            if vectors is not None:
+        assert embedding is not None  # noqa: S101  # else it is not called
+        waiting = [(change, text) for change in changes for text in change.texts if text.vectors is None]
+        found = await embedding.documents([text.text for _, text in waiting], seconds=half_of_the_rest())
+        for (change, text), vectors in zip(waiting, found, strict=True):
+            if vectors is not None and not change.handed_over:
                 text.vectors, text.embedding_state = vectors[:1], "ready"
 
     async def flush(changes: Sequence[Change]) -> Sequence[Committed | Exception]:
@@ -170,14 +169,23 @@ def group_commit(composition: Composition) -> Batcher[Change, Committed]:
         if sum(map(weight_of, changes)) < ALONE:
             outcomes = await composition.fact_batches.submit(changes)
         if outcomes is None:  # it is much, or takes long, or waits for the clock: nobody else's business
-            for change in changes:
-                change.handed_over = True
-            outcomes = await facts.commit(changes)
-            composition.fact_transactions += 1
+            return await commit_apart(changes)
         composition.fact_changes += len(changes)
         return outcomes
 
-    return Batcher(flush, prepare=embed, weigh=weight_of, max_weight=ALONE)
+    async def commit_apart(changes: Sequence[Change]) -> Sequence[Committed | Exception]:
+        for change in changes:
+            change.handed_over = True
+        outcomes = await facts.commit(changes)
+        composition.fact_transactions += 1
+        composition.fact_changes += len(changes)
+        return outcomes
+
+    if embedding is None:
+        return Batcher(flush, weigh=weight_of, max_weight=ALONE)
+    # Not those of other tenants as well: no transaction of several may be given a tenant twice.
+    unembedded = Batcher(commit_apart, weigh=weight_of, max_weight=ALONE)
+    return Batcher(flush, prepare=embed, unprepared=unembedded.submit, weigh=weight_of, max_weight=ALONE)
 
 
 def text_of_fact(subject: str, predicate: str, object: str) -> str:

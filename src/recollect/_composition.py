@@ -116,8 +116,15 @@ class Composition:
         raise late(self.deadline or 0.0)
 
 
-def group_commit(archive: Archive, embedding: Embedding | None) -> Batcher[Write, tuple[Episode, ...]]:
+def group_commit(
+    archive: Archive,
+    embedding: Embedding | None = None,
+    unembedded: Batcher[Write, tuple[Episode, ...]] | None = None,
+) -> Batcher[Write, tuple[Episode, ...]]:
     """Return what turns concurrent writes into few transactions, and few calls of an embedder.
+
+    Args:
+        unembedded: takes the writes for which the embedder is too slow.
 
     A transaction of several tenants waits for the slowest of them: somebody else may hold a clock row.
     If it takes a quarter of the time that its leader has, it is taken apart by tenant, and those that
@@ -127,12 +134,12 @@ def group_commit(archive: Archive, embedding: Embedding | None) -> Batcher[Write
     async def embed(writes: Sequence[Write]) -> None:
         if embedding is None:
             return
-        episodes = [new for write in writes for new in write.episodes]
-        texts = [text_of(new.input, new.output) for new in episodes]
+        episodes = [(write, new) for write in writes for new in write.episodes]
+        texts = [text_of(new.input, new.output) for _, new in episodes]
         # An embedder that hangs is one that failed.
         found = await embedding.documents(texts, seconds=half_of_the_rest())
-        for new, vectors in zip(episodes, found, strict=True):
-            if vectors is not None:
+        for (write, new), vectors in zip(episodes, found, strict=True):
+            if vectors is not None and not write.handed_over:
                 new.vectors, new.embedding_state = vectors, "ready"
 
     async def flush(writes: Sequence[Write]) -> Sequence[Outcome]:
@@ -162,6 +169,7 @@ def group_commit(archive: Archive, embedding: Embedding | None) -> Batcher[Write
     return Batcher(
         flush,
         prepare=None if embedding is None else embed,
+        unprepared=None if embedding is None or unembedded is None else unembedded.submit,
         weigh=lambda write: len(write.episodes),
         share=0.5,
         lanes=2,

@@ -94,6 +94,7 @@ class Memory:
         embedding = None
         if embedder is not None:
             embedding = Embedding(embedder, cached=limits.cached_embeddings, chunk_chars=limits.chunk_chars)
+        writes = group_commit(archive)
         self._composition = Composition(
             archive=archive,
             working=working,
@@ -106,8 +107,8 @@ class Memory:
             language=language,
             clock=clock if clock is utc_now else aware(clock),
             deadline=deadline,
-            writes=group_commit(archive, None),
-            embedded_writes=group_commit(archive, embedding),
+            writes=writes,
+            embedded_writes=group_commit(archive, embedding, writes),
             fact_batches=group_commit_of_facts(archive),
             predicates=Predicates(predicates),
             count_tokens=count_tokens,

@@ -199,6 +199,37 @@ async def test_preparation_ends_with_its_leader_and_is_done_again_for_the_others
     assert caller.outcomes == {item: f"did {item}" for item in "bc"}
 
 
+@pytest.mark.parametrize("slow", ["prepare", "flush"])
+@pytest.mark.parametrize("loop", virtual_time.LOOPS)
+def test_who_has_little_time_waits_half_of_it_for_a_preparation_and_all_of_it_for_a_flush(
+    loop: str, slow: str
+) -> None:
+    async def scenario() -> None:
+        gates = {name: Gate(closed=name == slow) for name in ("prepare", "flush")}
+        alone: list[tuple[object, float]] = []
+
+        async def prepare(items: Sequence[object]) -> None:
+            await gates["prepare"](items)
+
+        async def unprepared(item: object) -> object:
+            alone.append((item, anyio.current_time() - begun))
+            return f"did {item} alone"
+
+        begun = anyio.current_time()
+        batcher = Batcher(gates["flush"], prepare=prepare, unprepared=unprepared)
+        async with calling(batcher) as caller:
+            await caller.submit("a", "b", deadline=begun + 40)
+            await caller.submit("hurried", deadline=begun + 8)
+            await anyio.sleep(6)
+            gates[slow].open()
+        hurried = "did hurried" if slow == "flush" else "did hurried alone"
+        assert caller.outcomes == {"a": "did a", "b": "did b", "hurried": hurried}
+        assert alone == ([("hurried", 4.0)] if slow == "prepare" else [])
+        assert gates["flush"].batches == [["a"], ["b"] if slow == "prepare" else ["b", "hurried"]]
+
+    virtual_time.run(scenario, loop=loop)
+
+
 async def test_lane_given_to_a_waiter_that_is_cancelled_at_once_goes_on_to_the_next() -> None:
     gate = Gate()
     async with calling(Batcher(gate)) as caller:
