@@ -1,14 +1,25 @@
 """Working memory while its server is away: what happens when calls cross each other."""
 
+import gc
 from collections.abc import Sequence
 from typing import Any, TypeVar
 
 import anyio
 import pytest
 
-from recollect import Limits, StoreUnavailable, Tenant, VersionConflict
+from recollect import IdempotencyConflict, Limits, StoreUnavailable, Tenant, VersionConflict, _standby
 from recollect._fallback import FallbackWorking
-from recollect._workspace import AppendBlock, Edit, GetBlock, ListBlocks, Look, SetBlock
+from recollect._unsaved import Replica
+from recollect._workspace import (
+    AppendBlock,
+    Edit,
+    GetBlock,
+    GetVariables,
+    ListBlocks,
+    Look,
+    SetBlock,
+    SetVariable,
+)
 from recollect.stores import Place, Stamp
 from recollect.testing import Clock
 from recollect.testing._outages import SwitchedServer, SwitchedWorking
@@ -35,6 +46,11 @@ class Held(SwitchedWorking):
 
 def set_block(text: str, if_version: int | None = None) -> Edit[Any]:
     return SetBlock("persona", text, if_version, 100)
+
+
+def replicas_at_hand() -> int:
+    gc.collect()
+    return sum(isinstance(each, Replica) for each in gc.get_objects())
 
 
 @pytest.fixture
@@ -128,3 +144,80 @@ async def test_what_is_too_much_to_keep_is_refused_and_not_lost(client: Held) ->
     (block,) = await store.look(local, (PLACE,), GetBlock("persona"))
     assert block is not None
     assert block.text == "-012"
+
+
+async def test_what_is_known_of_more_tenants_than_are_at_hand_is_answered(
+    client: Held, store: FallbackWorking
+) -> None:
+    held = [(store.local(), Place(Tenant("n", f"user{i}"))) for i in range(2 * _standby.AT_HAND)]
+    for local, place in held:
+        await store.apply(local, place, set_block(f"of {place.tenant.user_id}"), Stamp("key", "digest"))
+    assert replicas_at_hand() == _standby.AT_HAND
+    client.outage = "away"
+    for local, place in held:
+        (block,) = await store.look(local, (place,), GetBlock("persona"))
+        assert block is not None
+        assert block.text == f"of {place.tenant.user_id}"
+        assert await store.apply(local, place, set_block(block.text), Stamp("key", "digest")) == block
+        with pytest.raises(IdempotencyConflict):
+            await store.apply(local, place, set_block("else"), Stamp("key", "other"))
+        with pytest.raises(StoreUnavailable):
+            await store.look(local, (place,), ListBlocks())
+
+
+async def test_what_is_unsaved_stays_at_hand_until_it_is_saved(
+    client: Held, store: FallbackWorking, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(_standby, "AT_HAND", 0)
+    local = store.local()
+    first = await store.apply(local, PLACE, set_block("first"), Stamp("1"))
+    client.outage = "away"
+    await store.apply(local, PLACE, set_block("second", first.version), Stamp("2"))
+    (replica,) = local.replicas.values()
+    await store.look(local, (PLACE,), GetBlock("persona"))
+    assert local.replicas[PLACE] is replica
+    client.outage = None
+    client.seconds += 60
+    await store.look(local, (PLACE,), GetBlock("persona"))
+    assert store.unsaved(local) == 0
+    assert local.replicas[PLACE] is not replica
+    assert local.replicas[PLACE].space.blocks["persona"].text == "second"
+
+
+async def test_what_a_call_is_using_stays_at_hand(
+    client: Held, store: FallbackWorking, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(_standby, "AT_HAND", 1)
+    local, other = store.local(), store.local()
+    await store.apply(local, PLACE, set_block("first"), Stamp("1"))
+    client.holds, client.asked = anyio.Event(), anyio.Event()
+    async with anyio.create_task_group() as tasks:
+        tasks.start_soon(store.look, local, (PLACE,), ListBlocks())
+        await client.asked.wait()
+        for i in range(3):  # others end meanwhile, of other tenants and of this one
+            await store.apply(other, Place(Tenant("n", "bob")), set_block("his"), Stamp(f"b{i}"))
+            await store.apply(store.local(), Place(Tenant("n", f"{i}")), set_block(""), Stamp("0"))
+            if i == 1:
+                await store.apply(local, PLACE, SetVariable("state", "1", None, 100), Stamp("2"))
+        client.holds.set()
+    client.outage = "away"
+    ((block,),) = await store.look(local, (PLACE,), ListBlocks())
+    assert block.text == "first"
+    (found,) = await store.look(local, (PLACE,), GetVariables(("state",)))
+    assert found["state"].value == "1"
+
+
+async def test_what_was_forgotten_does_not_come_back_from_what_was_packed(
+    client: Held, store: FallbackWorking, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(_standby, "AT_HAND", 0)
+    local, session = store.local(), Place(PLACE.tenant, None, "s1")
+    for place in (PLACE, session):
+        await store.apply(local, place, set_block("secret"), Stamp(f"of {place.session_id}"))
+    await store.erase(local, PLACE.tenant, "s1")
+    assert not replicas_at_hand()
+    client.outage = "away"
+    (block,) = await store.look(local, (PLACE,), GetBlock("persona"))
+    assert block is not None
+    with pytest.raises(StoreUnavailable):
+        await store.look(local, (session,), GetBlock("persona"))

@@ -24,7 +24,7 @@ from anyio.lowlevel import checkpoint_if_cancelled
 
 from ._circuit import Circuit
 from ._clock import Clock, utc_now
-from ._standby import Line, Local
+from ._standby import Hand, Line, Local
 from ._unsaved import Replica, calling
 from ._workspace import CountAll, Edit, Look, Taking
 from ._workspace.parts import whole
@@ -43,6 +43,7 @@ KEPT = "Redis is away, and still holds what is to be forgotten; try later"
 FULL = "Redis is away, and as much is unsaved as Limits.max_unsaved and max_unsaved_bytes allow; try later"
 
 OnConflict = Callable[[Place, BlockConflict], Awaitable[None]]
+Conflicts = list[tuple[Place, BlockConflict]]
 
 logger = logging.getLogger("recollect")
 
@@ -76,6 +77,7 @@ class FallbackWorking(WorkingStore):
         self._weight = 0
         self._on_conflict = on_conflict or _tell_nobody
         self._owing: dict[Local, None] = {}
+        self._hand = Hand()
 
     def local(self) -> Local:
         return Local(self._primary.local())
@@ -126,7 +128,8 @@ class FallbackWorking(WorkingStore):
         except (Away, ReplyLost) as exc:
             raise StoreUnavailable(KEPT) from exc
         # Without an await: nobody sends what was forgotten, or learns it.
-        self._drop(local, lambda place: session_id in (None, place.session_id))
+        with self._hand.using(local):
+            self._drop(local, lambda place: session_id in (None, place.session_id))
         return wiped
 
     async def left(self, local: Local, tenant: Tenant, session_id: str | None) -> Wiped:
@@ -165,11 +168,12 @@ class FallbackWorking(WorkingStore):
 
     async def _knowing(self, local: Local, call: Callable[[int], Awaitable[T]]) -> T:
         """Make a call that may be told what was forgotten, and again once that is."""
-        while True:
-            try:
-                return await call(local.losses)
-            except Forgotten as exc:
-                self._drop(local, exc.covers)
+        with self._hand.using(local):
+            while True:
+                try:
+                    return await call(local.losses)
+                except Forgotten as exc:
+                    self._drop(local, exc.covers)
 
     async def _apply(self, local: Local, place: Place, edit: Edit[T], stamp: Stamp, losses: int) -> T:
         line = self._line(local, place.tenant)
@@ -201,7 +205,7 @@ class FallbackWorking(WorkingStore):
         replica.touched_at = self._now()
         return result
 
-    async def _tell(self, conflicts: Sequence[tuple[Place, BlockConflict]]) -> None:
+    async def _tell(self, conflicts: Conflicts) -> None:
         for place, conflict in conflicts:
             logger.warning("a block was changed on both sides: conflict %s", conflict.id)
             try:
@@ -262,7 +266,7 @@ class FallbackWorking(WorkingStore):
         """Send what is unsaved, if the server takes it."""
         if not local.unsaved:
             return
-        conflicts: list[tuple[Place, BlockConflict]] = []
+        conflicts: Conflicts = []
         try:
             await self._through(line, line.edits, lambda: self._send(local, line, conflicts))
         except (Away, ReplyLost):
@@ -271,7 +275,7 @@ class FallbackWorking(WorkingStore):
             if conflicts:
                 await self._tell(conflicts)
 
-    async def _send(self, local: Local, line: Line, conflicts: list[tuple[Place, BlockConflict]]) -> None:
+    async def _send(self, local: Local, line: Line, conflicts: Conflicts) -> None:
         local.lock = local.lock or anyio.Lock(fast_acquire=True)
         async with local.lock:
             for replica in list(local.replicas.values()):
@@ -280,9 +284,7 @@ class FallbackWorking(WorkingStore):
                         raise Away(AWAY)
                     await self._send_one(local, replica, conflicts)
 
-    async def _send_one(
-        self, local: Local, replica: Replica, conflicts: list[tuple[Place, BlockConflict]]
-    ) -> None:
+    async def _send_one(self, local: Local, replica: Replica, conflicts: Conflicts) -> None:
         entry, edit, stamp = replica.next(self._now())
         with calling((replica,), edit):
             try:
@@ -340,9 +342,7 @@ class FallbackWorking(WorkingStore):
     def _put_back(self, local: Local, losses: int) -> None:
         """Take everything that is known of a tenant for unsaved: the server has lost it."""
         if local.put_back(losses, self._clock(), self._now()):
-            logger.warning(
-                "Redis has lost what it held of a tenant: what this process knows of it is saved again"
-            )
+            logger.warning("Redis has lost what it held of a tenant: what is known here is saved again")
             self._count(local)
 
     def _drop(self, local: Local, covers: Callable[[Place], bool]) -> None:

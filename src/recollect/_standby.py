@@ -1,18 +1,28 @@
 """What this process holds for the time that a server is away: of each server, and of each tenant."""
 
-from collections.abc import Callable
+from collections import OrderedDict
+from collections.abc import Callable, Generator
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from datetime import datetime
-from typing import Any
+from typing import Any, cast
 
 import anyio
 
 from ._circuit import Circuit
+from ._packing import packed, unpacked
 from ._unsaved import Entry, Replica
 from .stores import Place
+from .types import Tenant
 
 SCOPES = 64
 """Scopes of a tenant that are known while its server is away; those that were used least lately go."""
+
+AT_HAND = 128
+"""Tenants that nobody uses and that are not packed: who is asked about again and again is among them."""
+
+PACKED = 8
+"""Scopes of a tenant that are packed, at most: to unpack many for the sake of one would cost too much."""
 
 
 @dataclass(slots=True, eq=False)
@@ -37,23 +47,39 @@ class Local:
         losses: how often the server was found to have lost what it held of the tenant.
         unsaved: edits in the logs of all replicas; `weight` is their size in bytes.
         lock: there while somebody sends the logs.
+        calls: that are under way, and may hold a replica.
     """
 
     primary: Any
-    replicas: dict[Place, Replica] = field(default_factory=dict[Place, Replica])
     line: Line | None = None
     losses: int = 0
     unsaved: int = 0
     weight: int = 0
     lock: anyio.Lock | None = None
+    calls: int = 0
+    _known: dict[Place, Replica] | bytes = field(default_factory=dict[Place, Replica])
+    _tenant: Tenant | None = None  # there if what is known is packed
+
+    @property
+    def replicas(self) -> dict[Place, Replica]:
+        if isinstance(self._known, bytes):
+            self._known = unpacked(self._known, cast("Tenant", self._tenant))
+        return self._known
+
+    def pack(self) -> None:
+        """Take less room until somebody asks; nothing is unsaved or under way."""
+        if 0 < len(self.replicas) <= PACKED:
+            self._tenant = next(iter(self.replicas)).tenant
+            self._known = packed(self.replicas.values())
 
     def replica(self, place: Place) -> Replica:
-        if len(self.replicas) == 1 and place in self.replicas:
-            return self.replicas[place]
+        replicas = self.replicas
+        if len(replicas) == 1 and place in replicas:
+            return replicas[place]
         # The one that was used last comes last.
-        found = self.replicas.pop(place, None) or Replica(place)
-        self.replicas[place] = found
-        if len(self.replicas) > SCOPES:
+        found = replicas.pop(place, None) or Replica(place)
+        replicas[place] = found
+        if len(replicas) > SCOPES:
             self._drop_one()
         return found
 
@@ -84,3 +110,25 @@ class Local:
             if not replica.log:
                 del self.replicas[place]
                 return
+
+
+class Hand:
+    """Has what is known of few tenants at hand, and of all others packed."""
+
+    def __init__(self) -> None:
+        self._idle: OrderedDict[Local, None] = OrderedDict()  # the one that was used last comes last
+
+    @contextmanager
+    def using(self, local: Local) -> Generator[None]:
+        """Keep the replicas of a tenant as they are for as long as the block lasts."""
+        self._idle.pop(local, None)
+        local.calls += 1
+        try:
+            yield
+        finally:
+            local.calls -= 1
+            if not local.calls and not local.unsaved:
+                self._idle[local] = None
+                if len(self._idle) > AT_HAND:
+                    longest, _ = self._idle.popitem(last=False)
+                    longest.pack()

@@ -6,6 +6,7 @@ calls once more.
 """
 
 from collections import Counter
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -14,7 +15,7 @@ import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
-from recollect import Block, BlockConflict, OutcomeUnknown, StoreUnavailable, TaskState, Tenant
+from recollect import Block, BlockConflict, OutcomeUnknown, StoreUnavailable, TaskState, Tenant, _standby
 from recollect._fallback import FallbackWorking, Local
 from recollect._ids import uuid7
 from recollect._workspace import (
@@ -48,6 +49,14 @@ NAMES = ("persona", "plan")
 BIG = 1_000
 
 Steps = list[tuple[int, str, Any]]
+
+
+@pytest.fixture(autouse=True, scope="module")
+def nobody_at_hand() -> Iterator[None]:
+    """Pack what is known whenever nobody uses it: nothing may come of that."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(_standby, "AT_HAND", 0)
+        yield
 
 
 @dataclass(eq=False)

@@ -1,5 +1,6 @@
 from typing import Any
 
+from .._clock import instant
 from .._values import made
 from .._workspace import AppendBlock, DeleteBlock, GetBlock, ListBlocks, MoveBlock, SaveBlock, SetBlock
 from .._workspace.blocks import too_long, too_many
@@ -7,7 +8,7 @@ from ..errors import NotFound, RecollectError, VersionConflict
 from ..types import Block, BlockConflict
 from . import scripts
 from .calls import CHANGED, TOO_LONG, Asking, Edits, Making, Questions
-from .encoding import instant, number
+from .encoding import number
 
 
 def told(name: str, found: Any, text: str | None = None) -> Block:

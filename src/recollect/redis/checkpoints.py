@@ -1,11 +1,12 @@
 from typing import Any
 
+from .._clock import instant
 from .._workspace import CountAll, CreateCheckpoint, DeleteCheckpoint, ListCheckpoints, RestoreCheckpoint
 from ..errors import NotFound
 from ..types import Checkpoint, WorkingStats
 from . import scripts
 from .calls import Asking, Edits, Making, Questions
-from .encoding import instant, number
+from .encoding import number
 
 
 def _checkpoint(id: str, description: str, created: bytes) -> Checkpoint:

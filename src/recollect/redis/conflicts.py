@@ -1,12 +1,12 @@
 from typing import Any
 
+from .._clock import instant
 from .._workspace import ListConflicts, ResolveConflict
 from ..errors import NotFound
 from ..types import Block, BlockConflict
 from . import scripts
 from .blocks import told
 from .calls import Asking, Edits, Making, Questions
-from .encoding import instant
 
 
 def _listed(_: ListConflicts, found: list[bytes]) -> tuple[BlockConflict, ...]:

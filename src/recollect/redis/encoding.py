@@ -1,20 +1,10 @@
 """Values as Redis holds them, which is bytes."""
 
 from collections.abc import Sequence
-from datetime import UTC, datetime, timedelta
+from datetime import timedelta
 from typing import Any
 
-_START = datetime(1970, 1, 1, tzinfo=UTC)
 _MICROSECOND = timedelta(microseconds=1)
-
-
-def micros(at: datetime) -> int:
-    """Return an instant in microseconds since 1970, exactly."""
-    return (at - _START) // _MICROSECOND
-
-
-def instant(found: bytes | int) -> datetime:
-    return _START + timedelta(microseconds=int(found))
 
 
 def number(value: float) -> bytes:

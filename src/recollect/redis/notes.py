@@ -1,8 +1,9 @@
+from .._clock import instant
 from .._workspace import AppendNote, ClearNotes, ListNotes
 from ..types import Note
 from . import scripts
 from .calls import Asking, Edits, Making, Questions
-from .encoding import instant, number
+from .encoding import number
 
 
 def _note(found: bytes) -> Note:

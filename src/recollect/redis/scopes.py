@@ -5,6 +5,7 @@ from datetime import timedelta
 from typing import Any
 from urllib.parse import unquote
 
+from .._clock import instant, micros
 from .._workspace import (
     Contents,
     DumpCheckpoint,
@@ -28,7 +29,7 @@ from ..stores.transfer import GONE, OCCUPIED
 from ..types import Block, BlockConflict, Note, TaskState
 from . import blocks, checkpoints, conflicts, notes, scripts, task
 from .calls import FULL, Asking, Edits, Making, Questions
-from .encoding import instant, micros, number
+from .encoding import number
 from .keys import scope_name
 
 _MICROSECOND = timedelta(microseconds=1)

@@ -3,11 +3,12 @@
 from typing import Any
 
 from .. import _json
+from .._clock import instant, micros
 from .._workspace import ClearTask, GetTask, SetTask, UpdateTask
 from ..types import TaskState
 from . import scripts
 from .calls import Asking, Edits, Making, Questions
-from .encoding import instant, micros, number
+from .encoding import number
 
 
 def _constant(state: TaskState) -> bytes:

@@ -1,5 +1,6 @@
 from typing import Any
 
+from .._clock import instant
 from .._workspace import (
     ClearVariables,
     DeleteVariable,
@@ -12,7 +13,7 @@ from .._workspace import (
 from .._workspace.variables import too_many
 from . import scripts
 from .calls import Asking, Edits, Making, Questions
-from .encoding import instant, lifetime, number
+from .encoding import lifetime, number
 
 
 def _variable(value: bytes, expires: bytes) -> Variable:

@@ -6,7 +6,7 @@ from typing import TypeVar, cast
 
 from redis import exceptions as driver
 
-from .._clock import Clock, aware
+from .._clock import Clock, aware, micros
 from .._ids import uuid7
 from .._workspace import Edit, Look
 from ..errors import ConfigurationError, IdempotencyConflict, Overloaded, RecollectError
@@ -17,7 +17,7 @@ from . import blocks, checkpoints, conflicts, notes, scopes, task, variables
 from ._errors import Broken
 from .calls import Edits, Questions
 from .connections import Server
-from .encoding import micros, number, unpacked
+from .encoding import number, unpacked
 from .forgetting import ERASE, FORGOTTEN, is_later, news, suffix
 from .keys import Keys, scope_name
 from .scripts import Script
