@@ -12,8 +12,10 @@ from recollect._fallback import FallbackWorking
 from recollect._unsaved import Replica
 from recollect._workspace import (
     AppendBlock,
+    DeleteBlock,
     Edit,
     GetBlock,
+    GetTask,
     GetVariables,
     ListBlocks,
     Look,
@@ -144,6 +146,21 @@ async def test_what_is_too_much_to_keep_is_refused_and_not_lost(client: Held) ->
     (block,) = await store.look(local, (PLACE,), GetBlock("persona"))
     assert block is not None
     assert block.text == "-012"
+
+
+async def test_a_deletion_whose_reply_was_lost_is_known_to_be_one(
+    client: Held, store: FallbackWorking
+) -> None:
+    local = store.local()
+    await store.apply(local, PLACE, set_block("old"), Stamp("1"))
+    client.outage = "reply lost"
+    assert await store.apply(local, PLACE, DeleteBlock("persona"), Stamp("2"))
+    client.outage = None
+    client.seconds += 60
+    await store.look(local, (PLACE,), GetTask())
+    assert store.unsaved(local) == 0
+    client.outage = "away"
+    assert await store.look(local, (PLACE,), GetBlock("persona")) == (None,)
 
 
 async def test_what_is_known_of_more_tenants_than_are_at_hand_is_answered(

@@ -202,6 +202,8 @@ class Replica:
         """The store has made what was sent last."""
         edit = self.log.pop(0).edit
         if isinstance(edit, SaveBlock | AppendBlock):
+            if isinstance(result, bool):  # it had arrived already, as the deletion that it was at first
+                result = None
             self._rebase(edit, result)
             if not any(block_of(entry.edit) == edit.name for entry in self.log):
                 edit.learn(self.space, result, now)
