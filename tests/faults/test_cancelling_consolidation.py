@@ -1,7 +1,8 @@
-"""Cancel a consolidation at every suspension: what has landed is whole, all else waits for the next call."""
+"""Cancel a consolidation at every suspension, lose each reply: what has landed is whole, all else waits."""
 
 import asyncio
 import random
+from itertools import count
 from uuid import uuid4
 
 import anyio
@@ -15,6 +16,7 @@ from recollect.testing import HashEmbedder
 
 from ..extraction import FunctionExtractor, Gate
 from .interruption import HANGS, cancelled_by_a_scope, cancelled_by_its_host, everything_is_given_back
+from .proxy import open_proxy
 
 CANCELLATIONS = {"scope": cancelled_by_a_scope, "host": cancelled_by_its_host}
 THREE = [EpisodeDraft(f"turn {n}", id=f"e{n}") for n in range(3)]
@@ -148,3 +150,33 @@ async def test_a_cancelled_extraction_ends_at_once_and_its_episode_waits() -> No
         assert await alice.facts.count() == 0
         gate.opened.set()
         assert (await alice.consolidate()).consolidated == 3
+
+
+async def test_episode_without_facts_is_consolidated_and_not_skipped_whichever_reply_is_lost(
+    postgres_dsn: str, shared_schema: str
+) -> None:
+    async def nothing(_episode: Episode) -> list[FactDraft]:
+        await checkpoint()
+        return []
+
+    options = {"schema": shared_schema, "namespace": str(uuid4()), "extractor": FunctionExtractor(nothing)}
+    async with (
+        open_proxy(postgres_dsn) as proxy,
+        open_memory(postgres=proxy.dsn, deadline=HANGS, **options) as memory,
+    ):
+        for replies in count():
+            alice = memory.user(f"user {replies}")
+            await alice.remember("hello")
+            left = replies
+
+            def loses() -> bool:
+                nonlocal left
+                left -= 1
+                return left == -1
+
+            proxy.loses = loses
+            report = await alice.consolidate()
+            assert (report.consolidated, report.skipped, report.remaining) == (1, 0, 0)
+            if left >= 0:
+                break
+    assert replies > 5

@@ -77,6 +77,7 @@ class PostgresFacts(FactStore):
         take: Callable[[Connection], Awaitable[Mapping[str, asyncpg.Record]]],
     ) -> Sequence[Sequence[Outcome] | None]:
         """Commit the changes of those tenants whose clocks can be taken."""
+        marked: dict[str, Committed] = {}
 
         async def work(conn: Connection) -> Sequence[Sequence[Outcome] | None]:
             clocks = await take(conn)
@@ -86,7 +87,10 @@ class PostgresFacts(FactStore):
                 tenant: Ledger(state)
                 for tenant, state in (await read_states(conn, self._sql, taken, clocks)).items()
             }
-            applied = {tenant: list(map(ledgers[tenant].apply, taken[tenant])) for tenant in ledgers}
+            applied = {
+                tenant: [_first(marked, each, ledger.apply(each)) for each in taken[tenant]]
+                for tenant, ledger in ledgers.items()
+            }
             outcomes = [applied.get(changes[0].tenant.key) for changes in batches]
             written = {tenant: each.written for tenant, each in ledgers.items() if each.written}
             if not written:
@@ -235,6 +239,19 @@ class PostgresFacts(FactStore):
 
     async def verify(self, tenant: Tenant) -> int:
         return await differing_slots(await self._postgres.fetch(self._sql["everything"], tenant.key))
+
+
+def _first(marked: dict[str, Committed], change: Change, outcome: Outcome) -> Outcome:
+    """Return what a change came to when it was first sent, if all that it stores is a mark on its episode.
+
+    It leaves no key: sent again because nobody answered, it finds its own mark, and would be called skipped.
+    """
+    if isinstance(outcome, Committed) and change.consolidates is not None:
+        if not outcome.landed:
+            return marked.get(change.key, outcome)
+        if not any(entry.changed for entries in outcome.entries for entry in entries):
+            marked[change.key] = outcome
+    return outcome
 
 
 class _NothingWritten(Exception):
