@@ -9,7 +9,7 @@ from typing import cast
 from ._entries import entries
 from ._ids import derived
 from ._repetition import claim_of, repeated, same_content
-from ._timeline import Assertion, Op, Piece, Slot, Step, advance, after, visible
+from ._timeline import Assertion, Op, Piece, Slot, Step, advance, visible
 from .errors import Conflict, FactConflict, InvalidInput, NotFound, RollbackConflict, VersionConflict
 from .stores.changes import (
     Assert,
@@ -88,6 +88,7 @@ class Draft:
         self.at = max(state.now, state.at + MICROSECOND)
         self.new: list[Assertion] = []
         self._of: dict[Slot, list[Assertion]] = {}
+        self._steps: dict[Slot, Step] = {}  # what is known of them, until something comes after it
         self._by_id: dict[str, Assertion] = {}
         self.noted: list[list[tuple[Assertion, bool]]] = []
         self.undone: list[int] = []
@@ -103,17 +104,20 @@ class Draft:
 
     def current(self, place: Slot) -> list[Piece]:
         """Return the current pieces of a slot with what is new."""
-        pieces, new = self._state.pieces.get(place, []), self.of(place)
-        if not new:
-            return list(pieces)
-        return after(pieces, advance(pieces, self._state.logs.get(place, []), new))
+        return self.step(place).current if place in self._of else self._state.pieces.get(place, [])
 
-    def steps(self) -> dict[Slot, Step]:
-        """Return what the change does to the projection of each slot."""
-        return {
-            place: advance(self._state.pieces.get(place, []), self._state.logs.get(place, []), new)
-            for place, new in self._of.items()
-        }
+    def step(self, place: Slot) -> Step:
+        """Return what the change does to the projection of a slot that has something new."""
+        step = self._steps.get(place)
+        if step is None:
+            pieces, log = self._state.pieces.get(place, []), self._state.logs.get(place, [])
+            step = self._steps[place] = advance(pieces, log, self._of[place])
+        return step
+
+    @property
+    def touched(self) -> Iterable[Slot]:
+        """The slots that have something new."""
+        return self._of
 
     def add(self, operation: Operation) -> None:
         self.noted.append([])
@@ -158,7 +162,7 @@ class Draft:
             "assert",
             (branch, operation.subject, operation.predicate, slot),
             object=operation.object,
-            claim=replace(operation.claim, start=start),
+            claim=Claim(start, operation.claim.end, operation.claim.onset),
             confidence=operation.confidence,
             sources=operation.sources,
         )
@@ -317,11 +321,14 @@ class Draft:
         self.noted[-1].append((assertion, changed))
 
     def _add(self, assertion: Assertion) -> Assertion:
-        new = replace(assertion, seq=len(self.new))
-        self.new.append(new)
-        self._of.setdefault(new.place, []).append(new)
-        self._by_id[new.id] = new
-        return new
+        if assertion.seq != len(self.new):  # something was added after it was drafted
+            assertion = replace(assertion, seq=len(self.new))
+        self.new.append(assertion)
+        place = assertion.place
+        self._of.setdefault(place, []).append(assertion)
+        self._steps.pop(place, None)
+        self._by_id[assertion.id] = assertion
+        return assertion
 
     def _stored(self, assertion: Assertion) -> tuple[Assertion, bool]:
         """Add an assertion, unless it says nothing new; return it or what says it already."""
@@ -372,7 +379,7 @@ class Draft:
     ) -> Assertion:
         branch, subject, predicate, slot = place
         return Assertion(
-            id=id, tx=self.tx, seq=0, recorded_at=self.at, op=op, branch=branch, subject=subject,
+            id=id, tx=self.tx, seq=len(self.new), recorded_at=self.at, op=op, branch=branch, subject=subject,
             predicate=predicate, slot=slot, object=object,
             claimed_from=cast("datetime", claim.start), claimed_to=claim.end, onset=claim.onset,
             ref=ref, confidence=confidence, sources=sources, session_id=self.change.session_id,

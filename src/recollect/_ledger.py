@@ -11,7 +11,7 @@ from itertools import chain, islice
 
 from ._draft import MAIN, MICROSECOND, Draft, State, digest, slot_of, text_digest
 from ._entries import entries
-from ._timeline import Assertion, Piece, Slot, after, projected, visible
+from ._timeline import Assertion, Piece, Slot, projected, visible
 from .errors import Conflict, IdempotencyConflict, NotFound, RecollectError
 from .stores.changes import (
     Assert,
@@ -278,7 +278,8 @@ class Ledger:
     def _take(self, draft: "Draft") -> None:
         """Make a draft's assertions part of the state, and of what is to be written."""
         written, state = self.written, self.state
-        for place, step in draft.steps().items():
+        for place in draft.touched:
+            step = draft.step(place)
             log, new = state.logs.setdefault(place, []), draft.of(place)
             if any(each.ref is not None for each in new):
                 shown = {each.id for each in (*visible(log), *new)}
@@ -293,7 +294,7 @@ class Ledger:
                     written.opened[at] = piece
             self._fresh.update((_key(piece), i) for i, piece in enumerate(step.opened, len(written.opened)))
             written.opened.extend(step.opened)
-            state.pieces[place] = after(state.pieces.get(place, []), step)
+            state.pieces[place] = step.current
         self.state.by_id.update((each.id, each) for each in draft.new)
         written.assertions.extend(draft.new)
         written.headers.append((draft.tx, draft.at, draft.change))

@@ -10,7 +10,6 @@ from recollect._timeline import (
     Assertion,
     Piece,
     advance,
-    after,
     fold,
     overlay,
     replay,
@@ -112,7 +111,9 @@ def test_a_step_takes_and_gives_only_what_changes(log):
         opened = {(p.assertion.id, p.valid_from, p.valid_to) for p in step.opened}
         assert not closed & opened
         assert closed <= {(p.assertion.id, p.valid_from, p.valid_to) for p in current}
-        current = after(current, step)
+        gone = {replace(p, tx_to=None, superseded_at=None, superseded_by=None) for p in step.closed}
+        assert {*step.current} == {*current} - gone | {*step.opened}
+        current = step.current
         assert current == sorted(current, key=lambda piece: piece.valid_from)
 
 
