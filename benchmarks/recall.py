@@ -3,8 +3,9 @@
     python benchmarks/recall.py [--postgres DSN] [--rounds 7] [--queries 20]
 
 On PostgreSQL the floor is the SQL of the two legs, words and vectors, concurrently on two connections: the
-same statements as ours, their results left as bytes. Ranking, and fetching the episodes found, are in our
-time only. In process the floor is one matrix product of numpy over the same vectors.
+same statements as ours, given the vector in the same format, their results left as bytes. Ranking, and
+fetching the episodes found, are in our time only. In process the floor is one matrix product of numpy over
+the same vectors.
 
 numpy computes on one thread, on both sides: with more, a figure says how busy the other cores are.
 
@@ -41,10 +42,10 @@ from _measure import (
     spread,
     versions,
 )
+from pgvector import Vector
 
 from recollect import EpisodeDraft, Memory, Tenant, UserMemory, open_memory
 from recollect.postgres._sql import statements
-from recollect.postgres.vectors import spelled
 
 ON_POSTGRES = (1_000, 10_000)
 IN_PROCESS = (10_000, 100_000)
@@ -105,12 +106,12 @@ def ours(user: UserMemory, data: Data) -> Callable[[int], Awaitable]:
 
 
 def two_legs(pool: asyncpg.Pool, user: UserMemory, data: Data) -> Callable[[int], Awaitable]:
-    sql = statements("episodes", schema=SCHEMA, vector="public")
+    sql = statements("episodes", schema=SCHEMA, vector="public", binary=True)
     words, meanings = sql["words"].replace("{filters}", ""), sql["meanings"]
-    vectors = spelled(data.query_vectors)
+    vectors = [Vector(vector) for vector in data.query_vectors]
     key = Tenant(user.namespace, user.user_id).key
 
-    async def fetch(statement: str, *given: str | None) -> None:
+    async def fetch(statement: str, *given: Vector | None) -> None:
         async with pool.acquire() as conn:
             (row,) = await conn.fetch(statement, key, *given)
         assert row["seqs"]

@@ -42,14 +42,14 @@ GOALS = (
         at_most=5, unit=" %",
         bound="See the slope, and the picture: a run of a few minutes is still filling what it keeps. In a "
         "longer one the number of objects stays as it is; freed memory stays with the allocator, probably "
-        "the more the larger answers get: in half an hour what each user has said triples.",
+        "the more the larger answers get: what each user has said goes on growing.",
     ),
     Goal(
         "soak: lag of the event loop, 99.9 % of the heartbeats", "", ("lag_ms", "p99.9"), at_most=50,
         unit=" ms",
-        bound="A full collection of Python's garbage looks at some twenty objects of each of the users: of "
-        "10,000 they are 200,000, which takes a fifth of a second. `gc.freeze` or a higher threshold are the "
-        "program's to choose. All else is within the 99 %.",
+        bound="A full collection of Python's garbage looks at some twenty objects of each of the users, and "
+        "holds up the loop for as long. `gc.freeze` or a higher threshold are the program's to choose. All "
+        "else is within the 99 %.",
     ),
 )  # fmt: skip
 
