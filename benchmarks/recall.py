@@ -227,7 +227,10 @@ def report(results: dict) -> None:
                 f"{r['floor']['ms']['median']:.3g}",
                 shown(r["ratio"], " x"),
                 f"{r['ours']['client_cpu_us']['median'] / 1e3:.3g}",
-                *(f"{r['alternately_ms'][side]:.3g}" for side in ("ours", "floor")),
+                *(
+                    f"{r['alternately_ms'][side]:.3g}" if "alternately_ms" in r else ""  # of an older run
+                    for side in ("ours", "floor")
+                ),
             )
             for name, r in results.items()
         ],
