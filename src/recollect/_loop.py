@@ -11,6 +11,9 @@ from .errors import ConfigurationError
 Post = Callable[[Callable[[], Any]], object]
 """Has an event loop call something soon; from any thread, and without waiting for it."""
 
+PIECE = 32_768
+"""Bytes that a connection reads at a time."""
+
 
 def is_asyncio() -> bool:
     """Whether the running event loop is one of asyncio's, which is what drivers run on."""
@@ -36,3 +39,13 @@ def require_asyncio(what: str, instead: str) -> None:
     if not is_asyncio():
         msg = f"{what} is bound to an event loop of asyncio, and this one is trio's; give {instead}"
         raise ConfigurationError(msg)
+
+
+def read_in_pieces(transport: Any) -> None:
+    """Have a connection take no more memory for a read than `PIECE`, where its loop lets us say so.
+
+    asyncio takes 256 kB for each, and gives back what an answer leaves of it: with the allocator of glibc,
+    holes that the next read does not fit into, so that a process grows and grows. uvloop has one buffer.
+    """
+    if hasattr(transport, "max_size"):
+        transport.max_size = PIECE

@@ -7,6 +7,7 @@ import asyncpg
 from anyio.lowlevel import checkpoint_if_cancelled
 from asyncpg.pool import PoolConnectionProxy
 
+from .._loop import read_in_pieces
 from .._retry import retrying
 from ..errors import ConfigurationError, SchemaError
 from ..types import Health
@@ -189,7 +190,8 @@ async def open_pool(dsn: str, *, max_size: int = 16, vector: str | None = None) 
         ConfigurationError: not on asyncio.
     """
 
-    async def take_vectors(conn: "asyncpg.Connection[asyncpg.Record]") -> None:
+    async def prepare(conn: "asyncpg.Connection[asyncpg.Record]") -> None:
+        read_in_pieces(getattr(conn, "_transport", None))
         if vector is None:
             return
         try:
@@ -210,7 +212,7 @@ async def open_pool(dsn: str, *, max_size: int = 16, vector: str | None = None) 
         max_size=max_size,
         max_inactive_connection_lifetime=0,
         reset=_keep_session,
-        init=take_vectors,
+        init=prepare,
     )
     await pool
     try:

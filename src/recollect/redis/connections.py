@@ -11,6 +11,7 @@ from redis.asyncio import ConnectionPool, RedisCluster
 from redis.asyncio.connection import AbstractConnection
 from redis.client import NEVER_DECODE
 
+from .._loop import read_in_pieces
 from ..errors import Overloaded
 from ._errors import FAILURES, Broken, answered
 from .encoding import packed
@@ -76,6 +77,7 @@ class OwnPool(Pool):
                 await _cut(connection)
             if not connection.is_connected:
                 await connection.connect()  # type: ignore[no-untyped-call]
+                read_in_pieces(getattr(connection._writer, "transport", None))
         except BaseException:
             # Cut off in the middle of a handshake, it must not be taken for one that is ready.
             await _cut(connection)
