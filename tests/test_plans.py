@@ -1,4 +1,4 @@
-"""Every statement about facts looks at its own tenant, along an index, whatever the server plans."""
+"""Every statement looks at its own tenant, along an index, whatever the server plans."""
 
 import json
 import re
@@ -14,6 +14,7 @@ import pytest
 
 from recollect.postgres import PostgresArchive, open_postgres
 from recollect.postgres.upkeep import migrate_schema
+from recollect.stores import Filters, Query
 from recollect.stores.changes import Promote, Rollback
 from recollect.testing._fact_material import (
     CITY,
@@ -35,12 +36,27 @@ from recollect.types import Tenant
 from .beside import connected, made_schema
 
 COPIES = 400
-SHARED = {"predicate", "embedder"}
-"""Tables of a few rows, for all tenants."""
+LARGE = 3_000
+"""How many times what the first tenant has the large one has."""
+
+SHIFTED = {
+    "episode": {"seq": "seq + 1000 * i", "id": "id || i"},
+    "episode_vector": {"seq": "seq + 1000 * i"},
+    "assertion": {"tx": "tx + 1000 * i", "id": "id || i"},
+    "fact": {column: f"{column} + 1000 * i" for column in ("assertion_tx", "tx_from", "tx_to")},
+}
+"""How it has the same so many times, in the tables that grow the most."""
+
+SHARED = {"predicate", "embedder", "pg_index", "pg_index_indexrelid_index"}
+"""Tables of a few rows, for all tenants; and the server's own, of indices."""
 
 copies = count(1)
 
-CALLS: dict[str, Callable[[PostgresArchive, Tenant], Awaitable[Any]]] = {
+QUERY = Query(("rome",), np.ones((4,), np.float32), Filters(), limit=10, exact=20_000)
+
+Call = Callable[[PostgresArchive, Tenant], Awaitable[Any]]
+
+READS: dict[str, Call] = {
     "of a subject and a predicate": lambda a, t: find(a, t, subject="anna", predicate=CITY, limit=10),
     "of a subject": lambda a, t: find(a, t, subject="anna", limit=10),
     "of a predicate": lambda a, t: find(a, t, predicate=LIKES, after=(3, 0, NOW), limit=10),
@@ -65,11 +81,19 @@ CALLS: dict[str, Callable[[PostgresArchive, Tenant], Awaitable[Any]]] = {
     "headers": lambda a, t: a.facts.headers(t, session_id=None, before=None, limit=10),
     "headers of a session": lambda a, t: a.facts.headers(t, session_id="s", before=4, limit=10),
     "known at": lambda a, t: a.facts.known_at(t, NOW),
+    "words and meanings": lambda a, t: a.episodes.candidates(t, QUERY),
+    "count of episodes": lambda a, t: a.episodes.count(t),
+    "sessions": lambda a, t: a.episodes.sessions(t, after=0, limit=10),
+    "newest": lambda a, t: a.episodes.newest(t, Filters(), limit=10),
+    "page": lambda a, t: a.episodes.page(t, Filters(), after=0, limit=10),
     "recent sessions": lambda a, t: a.episodes.recent_sessions(t, limit=10),
     "candidates": lambda a, t: a.facts.candidates(t, filtered(), np.ones(4, np.float32)),
     "unembedded": lambda a, t: a.facts.unembedded(t, limit=10),
-    "vectors": lambda a, t: a.facts.set_vectors(t, {b"d": np.ones((1, 4), np.float32)}),
     "verify": lambda a, t: a.facts.verify(t),
+}
+
+WRITES: dict[str, Call] = {
+    "vectors": lambda a, t: a.facts.set_vectors(t, {b"d": np.ones((1, 4), np.float32)}),
     "erase": lambda a, t: a.facts.erase(t, ["e1"]),
     "add": lambda a, t: say(a, t, since("Oslo", 2022, sources=("e2",), staged=True), session_id="s"),
     "end": lambda a, t: say(a, t, end(2024, predicate=LIKES)),
@@ -87,6 +111,13 @@ def filled_schema(postgres_dsn: str) -> Iterator[str]:
 
 
 @pytest.fixture(scope="module")
+def uneven_schema(postgres_dsn: str) -> Iterator[str]:
+    """A schema with a small tenant, and one that has nearly everything."""
+    with made_schema(postgres_dsn, _tilt) as name:
+        yield name
+
+
+@pytest.fixture(scope="module")
 def new_schema(postgres_dsn: str) -> Iterator[str]:
     """A schema whose tables have grown since the server last looked at them: it never did."""
     with made_schema(postgres_dsn, _grow) as name:
@@ -94,12 +125,37 @@ def new_schema(postgres_dsn: str) -> Iterator[str]:
 
 
 async def _fill(dsn: str, schema: str) -> None:
+    await _fill_one(dsn, schema)
+    async with connected(dsn) as connection:
+        for table, columns in await _tables(connection, schema):
+            await connection.execute(
+                f"insert into {schema}.{table} (tenant, {', '.join(columns)})"
+                f" select 'filled/copy' || i, {', '.join(columns)}"
+                f" from {schema}.{table}, generate_series(1, {COPIES}) as i;"
+                f" analyze {schema}.{table}"
+            )
+
+
+async def _tilt(dsn: str, schema: str) -> None:
+    await _fill_one(dsn, schema)
+    async with connected(dsn) as connection:
+        for table, columns in await _tables(connection, schema):
+            shifted = SHIFTED.get(table, {})
+            await connection.execute(
+                f"insert into {schema}.{table} (tenant, {', '.join(columns)})"
+                f" select 'filled/large', {', '.join(shifted.get(column, column) for column in columns)}"
+                f" from {schema}.{table}, generate_series(1, {LARGE if shifted else 1}) as i"
+            )
+            await connection.execute(f"vacuum analyze {schema}.{table}")
+
+
+async def _fill_one(dsn: str, schema: str) -> None:
     await migrate_schema(dsn, schema=schema)
     async with open_postgres(dsn, schema=schema) as archive:
         tenant = Tenant("filled", "one")
         await archive.adopt_predicates(RULES, replace=False)
         for i in range(6):
-            await store(archive, tenant, episode(id=f"e{i}"))
+            await store(archive, tenant, episode(id=f"e{i}", vectors=np.ones((1, 4), np.float32)))
         await say(archive, tenant, since("Rome", 2019, id="Rome", sources=("e1",)))
         for i in range(12):
             said = since(f"place {i % 5}", 2000 + i, subject=f"subject {i % 3}", sources=(f"e{i % 6}",))
@@ -109,8 +165,6 @@ async def _fill(dsn: str, schema: str) -> None:
         (entry,) = await say(archive, tenant, since("Bern", 2020, staged=True), session_id="s")
         await say(archive, tenant, correct(entry.assertion.id, "Basel"))
         await archive.facts.erase(tenant, ["e0", *(f"never {i}" for i in range(20))])
-    async with connected(dsn) as connection:
-        await _copy(connection, schema)
 
 
 async def _grow(dsn: str, schema: str) -> None:
@@ -123,37 +177,44 @@ async def _grow(dsn: str, schema: str) -> None:
         await say(archive, Tenant("filled", "one"), *facts)
 
 
-async def _copy(connection: asyncpg.Connection, schema: str) -> None:
-    tables = await connection.fetch(
-        "select relname from pg_class c where relnamespace = $1::regnamespace and relkind = 'r'"
-        " and exists (select from pg_attribute where attrelid = c.oid and attname = 'tenant')",
+async def _tables(connection: asyncpg.Connection, schema: str) -> list[tuple[str, list[str]]]:
+    """Return the tables of tenants, each with its other columns."""
+    rows = await connection.fetch(
+        "select relname, array_agg(attname::text) from pg_class c join pg_attribute a on a.attrelid = c.oid"
+        " where relnamespace = $1::regnamespace and relkind = 'r' and attnum > 0 and attname <> 'tenant'"
+        " and exists (select from pg_attribute where attrelid = c.oid and attname = 'tenant')"
+        " group by relname, c.oid order by c.oid",
         schema,
     )
-    for (table,) in tables:
-        columns = await connection.fetchval(
-            "select string_agg(attname, ', ') from pg_attribute"
-            " where attrelid = $1::regclass and attnum > 0 and attname <> 'tenant'",
-            f"{schema}.{table}",
-        )
-        await connection.execute(
-            f"insert into {schema}.{table} (tenant, {columns}) select 'filled/copy' || i, {columns}"
-            f" from {schema}.{table}, generate_series(1, {COPIES}) as i"
-        )
-        await connection.execute(f"analyze {schema}.{table}")
+    return [(table, columns) for table, columns in rows]
 
 
 @pytest.mark.asyncio_only
 @pytest.mark.parametrize("mode", ["custom", "generic"])
-@pytest.mark.parametrize("call", CALLS)
+@pytest.mark.parametrize("call", READS | WRITES)
 async def test_each_statement_looks_at_its_tenant_along_indices(
     postgres_dsn: str, filled_schema: str, watch: asyncpg.Connection, call: str, mode: str
 ) -> None:
     tenant = Tenant("filled", f"copy{next(copies)}")
-    statements = await _sent(postgres_dsn, filled_schema, lambda archive: CALLS[call](archive, tenant))
+    calls = READS | WRITES
+    statements = await _sent(postgres_dsn, filled_schema, lambda archive: calls[call](archive, tenant))
     assert statements
     for each, settings in statements:
         for node in await _plan(watch, each, mode, settings):
             assert "tenant" in node.get("Index Cond", ""), f"{node}\n{each.query}"
+
+
+@pytest.mark.asyncio_only
+@pytest.mark.parametrize("call", READS)
+async def test_a_small_tenant_does_not_pay_for_a_large_one(
+    postgres_dsn: str, uneven_schema: str, watch: asyncpg.Connection, call: str
+) -> None:
+    tenant = Tenant("filled", "one")
+    statements = await _sent(postgres_dsn, uneven_schema, lambda archive: READS[call](archive, tenant))
+    for each, settings in statements:
+        for node in await _plan(watch, each, "generic", settings):
+            is_small = node["of"] not in SHIFTED
+            assert is_small or "tenant" in node.get("Index Cond", ""), f"{node}\n{each.query}"
 
 
 @pytest.mark.asyncio_only
