@@ -12,10 +12,11 @@ the time, when every tenant has been seen. At the end each tenant is counted: wh
 once, and nothing else.
 """
 
+import ctypes
 import random
 import time
 from collections import Counter
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
 from typing import Any
 
 import anyio
@@ -104,6 +105,49 @@ class Latencies:
         }
 
 
+class MallocInfo(ctypes.Structure):
+    """What `mallinfo2` of glibc returns."""
+
+    _fields_ = tuple(
+        (name, ctypes.c_size_t)
+        for name in [
+            "arena",
+            "ordblks",
+            "smblks",
+            "hblks",
+            "hblkhd",
+            "usmblks",
+            "fsmblks",
+            "uordblks",
+            "fordblks",
+            "keepcost",
+        ]
+    )
+
+
+def free_mb() -> float:
+    """Return how much the allocator holds though nobody uses it; 0 where it does not say."""
+    try:
+        tell = ctypes.CDLL(None).mallinfo2
+    except (AttributeError, OSError):
+        return 0.0
+    tell.restype = MallocInfo
+    return round(tell().fordblks / 1e6, 1)
+
+
+def growth(samples: Sequence[dict[str, float]], name: str) -> dict[str, float]:
+    """Return where a figure was at first and at last, and the straight line through all of it."""
+    times, values = (np.array([each[of] for each in samples]) for of in ("minute", name))
+    slope = float(np.polyfit(times, values, 1)[0])
+    grown = slope * (times[-1] - times[0]) / np.median(values)
+    return {
+        "settled_mb": float(values[0]),
+        "last_mb": float(values[-1]),
+        "slope_mb_per_hour": significant(slope * 60),
+        "growth_percent": significant(float(grown) * 100),
+    }
+
+
 class Soak:
     """What is done, and what is noted of it."""
 
@@ -153,13 +197,15 @@ class Soak:
             now = time.perf_counter()
             calls, lag = self._recent, self._recent_lag
             self._recent, self._recent_lag = Latencies(), Latencies()
+            resident, free = round(process.memory_info().rss / 1e6, 1), free_mb()
             self.samples.append(
                 {
                     "minute": round((now - began) / 60, 3),
                     "rate": significant(float(calls.counts.sum()) / (now - last)),
                     **calls.percentiles(),
                     "lag": lag.percentiles()["most"],
-                    "resident_mb": round(process.memory_info().rss / 1e6, 1),
+                    "resident_mb": resident,
+                    "in_use_mb": round(resident - free, 1),
                 }
             )
             last = now
@@ -196,9 +242,6 @@ class Soak:
         every.counts = np.sum([each.counts for each in self.latencies.values()], axis=0)
         kinds = self.latencies | {"all of them": every}
         settled = [each for each in self.samples if each["minute"] >= minutes / 4]
-        times, resident = (np.array([each[name] for each in settled]) for name in ("minute", "resident_mb"))
-        slope = float(np.polyfit(times, resident, 1)[0])
-        grown = slope * (times[-1] - times[0]) / np.median(resident)
         return {
             "minutes": minutes,
             "calls": {
@@ -216,10 +259,8 @@ class Soak:
             "lag_ms": self.lag.percentiles(),
             "memory": {
                 "first_mb": self.samples[0]["resident_mb"],
-                "settled_mb": float(resident[0]),
-                "last_mb": float(resident[-1]),
-                "slope_mb_per_hour": significant(slope * 60),
-                "growth_percent": significant(float(grown) * 100),
+                **growth(settled, "resident_mb"),
+                "in_use": growth(settled, "in_use_mb"),
             },
             "samples": self.samples,
         }
@@ -253,7 +294,7 @@ def picture(results: dict[str, Any]) -> str:
     panels = [
         Panel("Calls a second", "minutes", [line("all kinds", "rate")]),
         Panel("Latency, milliseconds", "minutes", latencies, log_y=True),
-        Panel("Resident memory, MB", "minutes", [line("this process", "resident_mb")]),
+        Panel("Memory, MB", "minutes", [line("resident", "resident_mb"), line("in use", "in_use_mb")]),
         Panel("Longest lag of the event loop, milliseconds", "minutes", [line("heartbeat", "lag")]),
     ]
     calls = results["calls"]["all of them"]["calls"]
@@ -285,6 +326,7 @@ def report(results: dict[str, Any]) -> None:
             ("after a quarter of the time, MB", f"{memory['settled_mb']:,}"),
             ("at the end, MB", f"{memory['last_mb']:,}"),
             ("slope since the first quarter, MB an hour", f"{memory['slope_mb_per_hour']:,}"),
+            *of_which_is_used(memory),
             ("lag of the event loop, ms at p50", f"{lag['p50']:,}"),
             ("at p99", f"{lag['p99']:,}"),
             ("at p99.9", f"{lag['p99.9']:,}"),
@@ -294,6 +336,18 @@ def report(results: dict[str, Any]) -> None:
             ("counts of a tenant that are not what was acknowledged", f"{results['wrong']:,}"),
         ],
     )
+
+
+def of_which_is_used(memory: dict[str, Any]) -> list[tuple[str, str]]:
+    """Return rows about what the allocator does not merely hold, if that was measured."""
+    if "in_use" not in memory:
+        return []
+    used = memory["in_use"]
+    settled, last = (f"{used[name]:,}" for name in ("settled_mb", "last_mb"))
+    return [
+        ("less what the allocator holds free, after a quarter and at the end, MB", f"{settled} and {last}"),
+        ("growth of that, %", f"{used['growth_percent']:,}"),
+    ]
 
 
 if __name__ == "__main__":
