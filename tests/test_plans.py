@@ -228,6 +228,23 @@ async def test_a_slot_is_looked_up_by_its_subject_while_nothing_is_known_of_the_
     assert looked_up == {"fact_subject"}
 
 
+@pytest.mark.asyncio_only
+@pytest.mark.one_loop
+async def test_a_commit_is_never_compiled(postgres_dsn: str, schema: str, watch: asyncpg.Connection) -> None:
+    await migrate_schema(postgres_dsn, schema=schema)
+    await watch.execute(
+        f"create table {schema}.seen (jit text);"
+        f" create function {schema}.look() returns trigger language plpgsql as $$ begin"
+        f" insert into {schema}.seen values (current_setting('jit')); return null; end $$;"
+        f" create trigger look after insert on {schema}.assertion execute function {schema}.look()"
+    )
+    made = asyncpg.create_pool(postgres_dsn, min_size=0, server_settings={"jit": "on"})
+    async with made as pool, open_postgres(pool, schema=schema) as archive:
+        await archive.adopt_predicates(RULES, replace=False)
+        await say(archive, Tenant("one", "user"), since("Oslo", 2022))
+    assert await watch.fetchval(f"select array_agg(jit) from {schema}.seen") == ["off"]
+
+
 async def _sent(
     dsn: str, schema: str, call: Callable[[PostgresArchive], Awaitable[Any]]
 ) -> list[tuple[Any, str]]:
