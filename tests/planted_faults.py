@@ -337,6 +337,13 @@ FAULTS = [
         BOTH,
     ),
     Fault(
+        "what was known before the clock was taken counts",
+        "postgres/sql/facts.sql",
+        "from clock join seen using (tenant) where (clock.tx, clock.generation) = (seen.tx, seen.generation)",
+        "from clock",
+        "tests/test_postgres_facts.py -k clock_moves",
+    ),
+    Fault(
         "the database's clock for the tenant's",
         "postgres/sql/facts.sql",
         "set tx = given.tx, at = given.at\n",

@@ -36,7 +36,7 @@ from recollect.testing._fact_material import (
 from recollect.testing._material import episode, fresh_tenant, store
 from recollect.types import Tenant
 
-from .beside import in_transaction
+from .beside import execute, in_transaction
 from .faults.interruption import HANGS, one_waits_for_a_lock
 from .faults.proxy import open_proxy
 
@@ -137,6 +137,35 @@ async def test_tenant_that_somebody_else_writes_for_does_not_hold_up_others_that
     assert _kinds(outcomes) == [Committed]
     again, _ = await postgres_archive.facts.try_commit(batches)
     assert _kinds(again) == [Committed]
+
+
+async def test_tenant_whose_clock_moves_while_it_is_looked_at_is_left_to_a_transaction_of_its_own(
+    postgres_dsn: str, schema: str, watch: asyncpg.Connection
+) -> None:
+    outcomes = list[Any]()
+    dsn = f"{postgres_dsn}{'&' if '?' in postgres_dsn else '?'}application_name={schema}"
+    await migrate_schema(postgres_dsn, schema=schema)
+    async with open_postgres(dsn, schema=schema) as archive:
+        tenant = await fresh(archive)
+        await say(archive, tenant, since("Rome", 2020))
+        changes = [change(tenant, since("Oslo", 2022, sources=("e1",)))]
+
+        async def look() -> None:
+            outcomes.extend(await archive.facts.try_commit([changes]))
+
+        # Whoever reads a rule waits, in the middle of a statement.
+        await execute(
+            postgres_dsn,
+            f"alter table {schema}.predicate rename to rule; create view {schema}.predicate as"
+            f" select * from {schema}.rule where pg_advisory_xact_lock_shared(26)::text = ''",
+        )
+        async with anyio.create_task_group() as tasks, in_transaction(postgres_dsn) as beside:
+            await beside.execute("select pg_advisory_xact_lock(26)")
+            tasks.start_soon(look)
+            await one_waits_for_a_lock(watch, schema)
+            await store(archive, tenant, episode(id="e1"))
+        assert outcomes == [None]
+        assert _kinds(await archive.facts.commit(changes)) == [Committed]
 
 
 async def test_unknown_tenant_that_is_only_tried_stays_unknown(postgres_archive: PostgresArchive) -> None:

@@ -11,8 +11,8 @@ def derived(first: str, position: int) -> str:
 
     So that a batch that is repeated with its first id is the same batch.
     """
-    digest = blake2b(f"{first}\0{position}".encode(), digest_size=16).digest()
-    return _uuid(int.from_bytes(digest), version=8)
+    digest = blake2b(f"{first}\0{position}".encode(), digest_size=16)
+    return _uuid(digest.hexdigest(), version=8)
 
 
 def is_uuid7(text: str) -> bool:
@@ -25,12 +25,10 @@ def uuid7() -> str:
 
     Ids made later sort later, to the millisecond, which keeps index pages of new rows together.
     """
-    value = (time.time_ns() // 1_000_000) << 80 | int.from_bytes(os.urandom(10))
-    return _uuid(value, version=7)
+    return _uuid(f"{time.time_ns() // 1_000_000:012x}{os.urandom(10).hex()}", version=7)
 
 
-def _uuid(value: int, *, version: int) -> str:
-    value = value & ~(0xF << 76) | version << 76
-    value = value & ~(0x3 << 62) | 0x2 << 62  # variant
-    digits = f"{value:032x}"
-    return f"{digits[:8]}-{digits[8:12]}-{digits[12:16]}-{digits[16:20]}-{digits[20:]}"
+def _uuid(digits: str, *, version: int) -> str:
+    """Spell 32 hexadecimal digits as a UUID; version and variant take the place of some."""
+    variant = "89ab"[int(digits[16], 16) & 3]
+    return f"{digits[:8]}-{digits[8:12]}-{version}{digits[13:16]}-{variant}{digits[17:20]}-{digits[20:]}"

@@ -123,8 +123,9 @@ class Predicates(Mapping[str, Predicate]):
         predicate = self._declared.get(name)
         value = _dumped(field, value)
         text = check_json(field, value, limit=limit)
-        if predicate is None:
-            return canonical(value)
+        if predicate is None or (predicate.model is None and predicate.key is None):
+            # What has no keys is spelled in one way only.
+            return text if isinstance(value, str | int | float) else canonical(value)
         if predicate.model is not None:
             value = _validated(field, predicate.model, text)
             check_json(field, value, limit=limit)

@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
+from datetime import datetime
 from typing import TYPE_CHECKING
 
 import asyncpg
@@ -10,7 +11,6 @@ import numpy as np
 from .._draft import UNDECLARED, State, digest, text_digest
 from .._ledger import Wanted, Written, grounds, places, wanted
 from .._timeline import Assertion, Piece
-from .._tombstones import tombstone
 from ..stores.changes import Change, FactText, Rule
 from ._pool import Connection
 from .fact_rows import Read, assertion_of, columns, piece_of
@@ -19,6 +19,10 @@ if TYPE_CHECKING:
     from ..stores import Vectors
 
     Given = Callable[[Vectors], Sequence[object]]
+
+
+Changes = Mapping[str, Sequence[Change]]
+"""By the key of their tenant."""
 
 
 @dataclass(slots=True)
@@ -34,7 +38,6 @@ class _Reading:
     changes: Sequence[Change]
     want: Wanted
     state: State
-    tombstones: Mapping[bytes, str | bytes]
     txs: set[int] = field(default_factory=set[int])
     said: set[bytes] = field(default_factory=set[bytes])
 
@@ -49,29 +52,73 @@ class _Reading:
                 state.sources[row["name"]] = row["at"]
             case "said":
                 self.said.add(row["digest"])
+            case "erased" if row["digest"] is None:
+                state.erased |= {row["name"]}
             case "erased":
-                erased = self.tombstones[row["digest"]]
-                if isinstance(erased, str):
-                    state.erased |= {erased}
-                else:
-                    state.erased_keys |= {erased}
+                state.erased_keys |= {row["digest"]}
             case _:
                 state.undoable.setdefault(row["name"], []).append(row["tx"])
                 self.txs.add(row["tx"])
 
 
-async def read_states(
+async def read_state(
+    conn: Connection, sql: Mapping[str, str], changes: Changes, clock: asyncpg.Record
+) -> Mapping[str, State]:
+    """Read what changes need to know of their tenant, whose clock row is held."""
+    wants = {tenant: wanted(of_one) for tenant, of_one in changes.items()}
+    rows = await conn.fetch(sql["known"], *_asked(wants))
+    return await _read_states(conn, sql, [_reading(clock, changes, wants)], rows)
+
+
+async def take_states(
+    conn: Connection, sql: Mapping[str, str], changes: Changes, now: datetime | None
+) -> Mapping[str, State]:
+    """Take the clock rows that are free, and read what changes need to know of these tenants."""
+    wants = {tenant: wanted(of_one) for tenant, of_one in changes.items()}
+    rows = await conn.fetch(sql["free_clocks"], *_asked(wants), list(changes), now)
+    readings = [_reading(row, changes, wants) for row in rows if row["kind"] == "clock"]
+    return await _read_states(conn, sql, readings, [row for row in rows if row["kind"] != "clock"])
+
+
+def _reading(clock: asyncpg.Record, changes: Changes, wants: Mapping[str, Wanted]) -> _Reading:
+    tenant = clock["tenant"]
+    state = State(clock["tx"], clock["at"], clock["now"], rules={})
+    return _Reading(tenant, changes[tenant], wants[tenant], state)
+
+
+def _asked(wants: Mapping[str, Wanted]) -> Sequence[object]:
+    """Return the parameters of the statement `known`."""
+
+    def asked(kind: Callable[[Wanted], Iterable[object]]) -> Sequence[Sequence[object]]:
+        return columns([(tenant, name) for tenant, want in wants.items() for name in kind(want)], 2)
+
+    return (
+        list({name for want in wants.values() for name in want.predicates}),
+        *asked(lambda want: want.keys),
+        *asked(lambda want: want.sources),
+        *asked(lambda want: want.said),
+        *columns([(tenant, *step) for tenant, want in wants.items() for step in want.steps.items()], 3),
+    )
+
+
+async def _read_states(
     conn: Connection,
     sql: Mapping[str, str],
-    changes: Mapping[str, Sequence[Change]],
-    clocks: Mapping[str, asyncpg.Record],
+    readings: Sequence[_Reading],
+    known: Sequence[asyncpg.Record],
 ) -> Mapping[str, State]:
-    """Read what changes need to know of their tenants, whose clock rows are held."""
-    readings = [_reading(tenant, of_one, clocks[tenant]) for tenant, of_one in changes.items()]
-    await _read_known(conn, sql, readings)
+    """Read what is left to be read, after what is known of names."""
+    by_tenant = {each.tenant: each for each in readings}
+    rules: dict[str, Rule] = {}
+    for row in sorted(known, key=lambda row: -(row["tx"] or 0)):
+        if row["kind"] == "rule":
+            rules[row["name"]] = rule_of(row)
+        elif row["tenant"] in by_tenant:
+            by_tenant[row["tenant"]].note(row)
     whole: list[tuple[object, ...]] = []
     ends: list[tuple[object, ...]] = []
     for each in readings:
+        each.state.rules = {name: rules.get(name, UNDECLARED) for name in each.want.predicates}
         named = await _read_named(conn, sql, each)
         each.state.by_id = {said.id: said for said in named}
         needed = places(each.changes, named, each.state.rules)
@@ -89,40 +136,6 @@ async def read_states(
         for pieces in state.pieces.values():
             pieces.sort(key=lambda piece: piece.valid_from)
     return states
-
-
-def _reading(tenant: str, changes: Sequence[Change], clock: asyncpg.Record) -> _Reading:
-    want = wanted(changes)
-    secret: bytes | None = clock["secret"]
-    tombstones: dict[bytes, str | bytes] = {}
-    if secret is not None:
-        ids: tuple[str | bytes, ...] = (*want.sources, *want.keys)
-        tombstones = {tombstone(secret, each): each for each in ids}
-    state = State(tx=clock["tx"], at=clock["at"], now=clock["now"], rules={})
-    return _Reading(tenant, changes, want, state, tombstones)
-
-
-async def _read_known(conn: Connection, sql: Mapping[str, str], readings: Sequence[_Reading]) -> None:
-    by_tenant = {each.tenant: each for each in readings}
-    predicates = {name for each in readings for name in each.want.predicates}
-
-    def asked(kind: Callable[[_Reading], Iterable[object]]) -> Sequence[Sequence[object]]:
-        return columns([(each.tenant, name) for each in readings for name in kind(each)], 2)
-
-    rows = await conn.fetch(
-        sql["known"], list(predicates), *asked(lambda each: each.want.keys),
-        *asked(lambda each: each.want.sources), *asked(lambda each: each.want.said),
-        *asked(lambda each: each.tombstones),
-        *columns([(each.tenant, *step) for each in readings for step in each.want.steps.items()], 3),
-    )  # fmt: skip
-    rules = dict.fromkeys(predicates, UNDECLARED)
-    for row in sorted(rows, key=lambda row: -(row["tx"] or 0)):
-        if row["kind"] == "rule":
-            rules[row["name"]] = rule_of(row)
-        else:
-            by_tenant[row["tenant"]].note(row)
-    for each in readings:
-        each.state.rules = {name: rules[name] for name in each.want.predicates}
 
 
 async def _read_named(conn: Connection, sql: Mapping[str, str], reading: _Reading) -> Sequence[Assertion]:

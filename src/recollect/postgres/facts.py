@@ -8,6 +8,7 @@ from anyio.lowlevel import checkpoint
 
 from .._batching import own_copy
 from .._clock import aware
+from .._draft import State
 from .._ledger import Ledger
 from .._timeline import Assertion
 from ..errors import OutcomeUnknown, RecollectError, TryLater
@@ -22,7 +23,7 @@ from ._sql import statements
 from .fact_filters import FactQuery
 from .fact_rebuilding import differing_slots, erased
 from .fact_rows import FoundFacts, assertion_of, basis_of, found_of, headers_of, read_of
-from .fact_writes import arguments, read_states
+from .fact_writes import Changes, arguments, read_state, take_states
 
 if TYPE_CHECKING:
     from ..stores import Vectors
@@ -42,7 +43,8 @@ class PostgresFacts(FactStore):
         clock: Callable[[], datetime] | None = None,
     ) -> None:
         self._postgres = postgres
-        self._sql = statements("facts", schema=schema, vector=vector, binary=postgres.binary)
+        sql = statements("facts", schema=schema, vector=vector, binary=postgres.binary)
+        self._sql = {**sql, "free_clocks": sql["free_clocks"].replace("{known}", sql["known"])}
         self._given: Callable[[Vectors], Sequence[object]] = (
             vectors.packed if postgres.binary else vectors.spelled
         )
@@ -55,40 +57,33 @@ class PostgresFacts(FactStore):
             await checkpoint()
             return []
 
-        async def take(conn: Connection) -> Mapping[str, asyncpg.Record]:
-            return {changes[0].tenant.key: await self._take_clock(conn, changes[0].tenant)}
+        async def take(conn: Connection, changes: Changes) -> Mapping[str, State]:
+            (of_one,) = changes.values()
+            return await read_state(conn, self._sql, changes, await self._take_clock(conn, of_one[0].tenant))
 
         (outcomes,) = await self._commit([changes], take)
         assert outcomes is not None  # noqa: S101  # it waits for its clock
         return outcomes
 
     async def try_commit(self, batches: Sequence[Sequence[Change]]) -> Sequence[Sequence[Outcome] | None]:
-        tenants = [changes[0].tenant.key for changes in batches]
-
-        async def take(conn: Connection) -> Mapping[str, asyncpg.Record]:
-            rows = await conn.fetch(self._sql["free_clocks"], tenants, self._now())
-            return {row["tenant"]: row for row in rows}
+        async def take(conn: Connection, changes: Changes) -> Mapping[str, State]:
+            return await take_states(conn, self._sql, changes, self._now())
 
         return await self._commit(batches, take)
 
     async def _commit(
         self,
         batches: Sequence[Sequence[Change]],
-        take: Callable[[Connection], Awaitable[Mapping[str, asyncpg.Record]]],
+        take: Callable[[Connection, Changes], Awaitable[Mapping[str, State]]],
     ) -> Sequence[Sequence[Outcome] | None]:
         """Commit the changes of those tenants whose clocks can be taken."""
+        given = {changes[0].tenant.key: changes for changes in batches}
         marked: dict[str, Committed] = {}
 
         async def work(conn: Connection) -> Sequence[Sequence[Outcome] | None]:
-            clocks = await take(conn)
-            taken = {changes[0].tenant.key: changes for changes in batches}
-            taken = {tenant: taken[tenant] for tenant in clocks}
-            ledgers = {
-                tenant: Ledger(state)
-                for tenant, state in (await read_states(conn, self._sql, taken, clocks)).items()
-            }
+            ledgers = {tenant: Ledger(state) for tenant, state in (await take(conn, given)).items()}
             applied = {
-                tenant: [_first(marked, each, ledger.apply(each)) for each in taken[tenant]]
+                tenant: [_first(marked, each, ledger.apply(each)) for each in given[tenant]]
                 for tenant, ledger in ledgers.items()
             }
             outcomes = [applied.get(changes[0].tenant.key) for changes in batches]

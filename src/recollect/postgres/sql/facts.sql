@@ -6,13 +6,27 @@ on conflict (tenant) do update set tx = t.tx
 returning tenant, tx, at, secret, coalesce($4, clock_timestamp()) as now
 
 -- name: free_clocks
--- The same of several tenants, but for those that are new, or locked by somebody else.
-with free as materialized (
-    select t.tenant from unnest($1::text[]) as given (tenant) join {schema}.tenant t using (tenant)
+-- The same of several tenants, but for those that are new, or locked by somebody else; and with them what is
+-- `known`. That is of before the clock was taken: a tenant whose clock has moved since then is left out.
+with known as (
+    {known}
+), seen as (
+    select given.tenant, t.tx, t.generation
+    from unnest($11::text[]) as given (tenant)
+    cross join lateral (
+        select tx, generation from {schema}.tenant where tenant = given.tenant offset 0
+    ) as t
+), free as materialized (
+    select t.tenant from unnest($11::text[]) as given (tenant) join {schema}.tenant t using (tenant)
     for no key update of t skip locked
+), clock as (
+    update {schema}.tenant t set tx = t.tx from free where t.tenant = free.tenant
+    returning t.tenant, t.tx, t.generation, t.at, coalesce($12, clock_timestamp()) as now
 )
-update {schema}.tenant t set tx = t.tx from free where t.tenant = free.tenant
-returning t.tenant, t.tx, t.at, t.secret, coalesce($2, clock_timestamp()) as now
+select known.*, null::timestamptz as now from known
+union all
+select clock.tenant, 'clock', null, null, clock.tx, null, clock.at, null, null, null, clock.now
+from clock join seen using (tenant) where (clock.tx, clock.generation) = (seen.tx, seen.generation)
 
 -- name: known
 -- What is asked for by name, in rows of one shape. Of what erasure left nothing, there is nothing to undo.
@@ -40,14 +54,24 @@ where exists (
     select from {schema}.assertion where tenant = given.tenant and text_digest = given.digest offset 0
 )
 union all
-select given.tenant, 'erased', null, given.digest, null, null, null, null, null, null
-from unnest($8::text[], $9::bytea[]) as given (tenant, digest)
+select given.tenant, 'erased', given.id, given.key_hash, null, null, null, null, null, null
+from (
+    select *, 'key'::bytea || key_hash as content, null as id
+    from unnest($2::text[], $3::bytea[]) as given (tenant, key_hash)
+    union all
+    select tenant, null, 'episode'::bytea || convert_to(id, 'UTF8'), id
+    from unnest($4::text[], $5::text[]) as given (tenant, id)
+) as given
+cross join lateral (
+    select secret from {schema}.tenant where tenant = given.tenant and secret is not null offset 0
+) as t
 where exists (
-    select from {schema}.tombstone where tenant = given.tenant and digest = given.digest offset 0
+    select from {schema}.tombstone
+    where tenant = given.tenant and digest = sha256(t.secret || given.content) offset 0
 )
 union all
 select given.tenant, 'step', given.session_id, null, newest.tx, null, null, null, null, null
-from unnest($10::text[], $11::text[], $12::bigint[]) as given (tenant, session_id, steps)
+from unnest($8::text[], $9::text[], $10::bigint[]) as given (tenant, session_id, steps)
 cross join lateral (
     select tx from {schema}.fact_transaction h
     where tenant = given.tenant and coalesce(h.session_id, '') = coalesce(given.session_id, '')
