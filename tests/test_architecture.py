@@ -48,6 +48,7 @@ FLOORS = (
     {"_ledger", "_standby"},
     {"_immutability"},
     {"inprocess", "postgres", "redis", "_embedding", "_fallback", "_reranking"},
+    {"_writing"},
     {"_composition"},
     {"_capabilities", "_facts_shown", "_garbage", "_isolation"},
     {"_committing", "_recall", "_remembering"},

@@ -8,7 +8,7 @@ import anyio
 import asyncpg
 import pytest
 
-from recollect import ConfigurationError, EpisodeDraft, Memory, OutcomeUnknown, open_memory
+from recollect import ConfigurationError, EpisodeDraft, Memory, OutcomeUnknown, TryLater, open_memory
 from recollect.testing import HashEmbedder
 
 from .beside import in_transaction
@@ -78,6 +78,30 @@ async def test_one_locked_tenant_does_not_hold_up_the_others(postgres_dsn: str, 
             "free": "stored",
             "also free": "stored",
         }
+
+
+async def test_a_locked_tenant_that_goes_on_writing_does_not_hold_up_the_others(
+    postgres_dsn: str, schema: str
+) -> None:
+    async with open_memory(postgres=postgres_dsn, schema=schema, migrate="auto", deadline=8.0) as memory:
+        locked = memory.user("locked")
+        await locked.remember("first")
+
+        async def write() -> None:
+            with pytest.raises(TryLater):
+                await locked.remember("second")
+
+        async with in_transaction(postgres_dsn) as conn:
+            await conn.execute(f'select from "{schema}".tenant for update')
+            async with anyio.create_task_group() as tasks:
+                for _ in range(4):  # more than there are transactions at once
+                    tasks.start_soon(write)
+                    await anyio.wait_all_tasks_blocked()
+                for i in range(20):
+                    with anyio.fail_after(6):
+                        await memory.user(f"free {i}").remember("second")
+                    tasks.start_soon(write)
+        assert (await locked.remember("third")).seq > 1
 
 
 async def test_opening_is_bounded_while_others_change_the_embedder(postgres_dsn: str, schema: str) -> None:

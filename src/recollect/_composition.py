@@ -5,26 +5,24 @@ from typing import Any, TypeVar
 import anyio
 from anyio.lowlevel import checkpoint_if_cancelled
 
-from ._batching import Batcher, own_copy
+from ._batching import Batcher
 from ._clock import Clock
 from ._context import CountTokens, estimated_tokens
 from ._deadline import half_of_the_rest
 from ._embedding import Embedding
 from ._tenants import TenantMap
-from .errors import DeadlineExceeded, MemoryClosed, OutcomeUnknown, RecollectError
+from ._writing import EpisodeWrites
+from .errors import DeadlineExceeded, MemoryClosed, RecollectError
 from .hooks import Hooks
 from .predicates import Predicates
-from .stores import Archive, Extractor, Reranker, WorkingStore, Write
+from .stores import Archive, Extractor, Reranker, WorkingStore
 from .stores.changes import Change, Committed, Discard, Promote, Rollback
-from .types import Episode, Limits, RecallWeights, Tenant, text_of
+from .types import Limits, RecallWeights, Tenant
 
 T = TypeVar("T")
 
 ALONE = 256
 """Operations on facts that are worth a transaction of their own."""
-
-Outcome = tuple[Episode, ...] | Exception
-"""The stored episodes of a write, or why there are none."""
 
 
 @dataclass(slots=True, eq=False)
@@ -74,8 +72,8 @@ class Composition:
     language: str
     clock: Clock
     deadline: float | None
-    writes: Batcher[Write, tuple[Episode, ...]]
-    embedded_writes: Batcher[Write, tuple[Episode, ...]]
+    writes: EpisodeWrites
+    embedded_writes: EpisodeWrites
     fact_batches: Batcher[Sequence[Change], Sequence[Committed | RecollectError] | None]
     predicates: Predicates
     count_tokens: CountTokens = estimated_tokens
@@ -114,66 +112,6 @@ class Composition:
             finally:
                 self.tenants.release(tenant)
         raise late(self.deadline or 0.0)
-
-
-def group_commit(
-    archive: Archive,
-    embedding: Embedding | None = None,
-    unembedded: Batcher[Write, tuple[Episode, ...]] | None = None,
-) -> Batcher[Write, tuple[Episode, ...]]:
-    """Return what turns concurrent writes into few transactions, and few calls of an embedder.
-
-    Args:
-        unembedded: takes the writes for which the embedder is too slow.
-
-    A transaction of several tenants waits for the slowest of them: somebody else may hold a clock row.
-    If it takes a quarter of the time that its leader has, it is taken apart by tenant, and those that
-    are held up have until half of the rest to get through.
-    """
-
-    async def embed(writes: Sequence[Write]) -> None:
-        if embedding is None:
-            return
-        episodes = [(write, new) for write in writes for new in write.episodes]
-        texts = [text_of(new.input, new.output) for _, new in episodes]
-        # An embedder that hangs is one that failed.
-        found = await embedding.documents(texts, seconds=half_of_the_rest())
-        for (write, new), vectors in zip(episodes, found, strict=True):
-            if vectors is not None and not write.handed_over:
-                new.vectors, new.embedding_state = vectors, "ready"
-
-    async def flush(writes: Sequence[Write]) -> Sequence[Outcome]:
-        for write in writes:
-            write.handed_over = True
-        by_tenant: dict[Tenant, list[Write]] = {}
-        for write in writes:
-            by_tenant.setdefault(write.tenant, []).append(write)
-        if len(by_tenant) == 1:
-            return await archive.episodes.append(writes)
-        with anyio.move_on_after(half_of_the_rest() / 2):
-            return await archive.episodes.append(writes)
-        outcomes: dict[int, Outcome] = {}
-        with anyio.move_on_after(half_of_the_rest()):
-            async with anyio.create_task_group() as tasks:
-                for of_one in by_tenant.values():
-                    tasks.start_soon(append_one, of_one, outcomes)
-        return [outcomes.get(id(write), OutcomeUnknown(write.episodes[0].id)) for write in writes]
-
-    async def append_one(writes: Sequence[Write], outcomes: dict[int, Outcome]) -> None:
-        try:
-            for write, outcome in zip(writes, await archive.episodes.append(writes), strict=True):
-                outcomes[id(write)] = outcome
-        except RecollectError as exc:  # one tenant's failure must not end the others'
-            outcomes.update((id(write), own_copy(exc)) for write in writes)
-
-    return Batcher(
-        flush,
-        prepare=None if embedding is None else embed,
-        unprepared=None if embedding is None or unembedded is None else unembedded.submit,
-        weigh=lambda write: len(write.episodes),
-        share=0.5,
-        lanes=2,
-    )
 
 
 def group_commit_of_facts(

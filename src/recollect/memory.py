@@ -8,7 +8,7 @@ from ._analysis import languages
 from ._capabilities import capabilities, examined
 from ._checks import check_count, check_id, check_optional_id
 from ._clock import Clock, aware, utc_now
-from ._composition import Composition, Scope, TenantState, group_commit, group_commit_of_facts
+from ._composition import Composition, Scope, TenantState, group_commit_of_facts
 from ._context import CountTokens, estimated_tokens
 from ._cursor import opened, sealed
 from ._deadline import bounded
@@ -16,6 +16,7 @@ from ._embedding import Embedding
 from ._garbage import collect
 from ._rounds import consolidate_in_rounds
 from ._tenants import TenantMap
+from ._writing import EpisodeWrites
 from .errors import ConfigurationError, InvalidInput
 from .hooks import After, Before, Event, Stage
 from .predicates import Predicate, Predicates
@@ -94,7 +95,7 @@ class Memory:
         embedding = None
         if embedder is not None:
             embedding = Embedding(embedder, cached=limits.cached_embeddings, chunk_chars=limits.chunk_chars)
-        writes = group_commit(archive)
+        writes = EpisodeWrites(archive)
         self._composition = Composition(
             archive=archive,
             working=working,
@@ -108,7 +109,7 @@ class Memory:
             clock=clock if clock is utc_now else aware(clock),
             deadline=deadline,
             writes=writes,
-            embedded_writes=group_commit(archive, embedding, writes),
+            embedded_writes=writes if embedding is None else EpisodeWrites(archive, embedding, writes),
             fact_batches=group_commit_of_facts(archive),
             predicates=Predicates(predicates),
             count_tokens=count_tokens,
@@ -295,7 +296,7 @@ class Memory:
     def statistics(self) -> MemoryStatistics:
         """Return what the memory holds in process right now."""
         composition = self._composition
-        writes = [each.statistics() for each in (composition.writes, composition.embedded_writes)]
+        writes = [each.statistics() for each in {composition.writes, composition.embedded_writes}]
         facts = [each.statistics() for each in composition.fact_writes.values()]
         batches = composition.fact_batches.statistics()
         return MemoryStatistics(
