@@ -19,7 +19,6 @@ from recollect import (
     _garbage,
     open_memory,
 )
-from recollect._composition import TenantState
 from recollect.inprocess import InProcessArchive, InProcessWorking, _fact_tables
 from recollect.inprocess._fact_tables import TextTable
 from recollect.postgres import garbage
@@ -110,9 +109,9 @@ async def test_sessions_and_variables_whose_time_is_over_go(idle: Memory) -> Non
 
 async def test_a_dry_run_removes_nothing(idle: Memory) -> None:
     assert await idle.gc() == await idle.gc()
-    (state,) = [idle._composition.tenants.peek(each) for each in idle._composition.tenants.known()]
-    assert state is not None
-    assert len(state.working.scopes) == 4
+    (desk,) = [idle._composition.tenants.peek(each) for each in idle._composition.tenants.known()]
+    assert desk is not None
+    assert len(desk.scopes) == 4
 
 
 async def test_collecting_is_no_use_of_a_session(clock: Clock) -> None:
@@ -126,10 +125,10 @@ async def test_collecting_is_no_use_of_a_session(clock: Clock) -> None:
 
 
 async def test_users_who_were_idle_for_too_long_leave_the_tenant_map() -> None:
-    now, evicted = [0.0], list[tuple[Tenant, TenantState]]()
+    now, evicted = [0.0], list[tuple[Tenant, Any]]()
     working = InProcessWorking()
-    tenants = TenantMap[Tenant, TenantState](
-        lambda _: TenantState(working.local()),
+    tenants = TenantMap[Tenant, Any](
+        lambda _: working.local(),
         ttl=60,
         on_evict=lambda tenant, state: evicted.append((tenant, state)),
         now=lambda: now[0],

@@ -19,7 +19,6 @@ from recollect import (
     blocking,
     open_memory,
 )
-from recollect._composition import TenantState
 from recollect.inprocess import InProcessArchive, InProcessWorking
 from recollect.testing import Clock, HashEmbedder, snapshot
 
@@ -166,9 +165,7 @@ async def test_looking_changes_nothing_and_keeps_nothing_alive(anyio_backend: ob
 
 async def test_working_memory_of_who_was_idle_for_too_long_is_not_in_it(anyio_backend: object) -> None:
     now, working = [0.0], InProcessWorking()
-    tenants = TenantMap[Tenant, TenantState](
-        lambda _: TenantState(working.local()), ttl=60, now=lambda: now[0]
-    )
+    tenants = TenantMap[Tenant, Any](lambda _: working.local(), ttl=60, now=lambda: now[0])
     memory = Memory(archive=InProcessArchive(), working=working, tenants=tenants)
     for name in ("alice", "bob"):
         await memory.user(name).blocks.set("b", "text")

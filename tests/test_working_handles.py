@@ -16,7 +16,6 @@ from recollect import (
     UserMemory,
     open_memory,
 )
-from recollect._composition import TenantState
 from recollect.inprocess import InProcessArchive, InProcessWorking
 from recollect.memory import open_tenants
 from recollect.testing import Clock
@@ -54,8 +53,8 @@ async def test_call_whose_scope_is_cancelled_does_nothing(sit: Connect, name: st
 def _memory(limits: Limits, evicted: list[tuple[Tenant, Any]], clock: Clock) -> Memory:
     working = InProcessWorking(clock=clock)
 
-    def on_evict(tenant: Tenant, state: TenantState) -> None:
-        evicted.append((tenant, state.working))
+    def on_evict(tenant: Tenant, local: Any) -> None:
+        evicted.append((tenant, local))
 
     archive = InProcessArchive(clock=clock)
     return Memory(archive=archive, working=working, limits=limits, clock=clock, on_evict=on_evict)

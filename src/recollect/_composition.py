@@ -25,17 +25,6 @@ ALONE = 256
 """Operations on facts that are worth a transaction of their own."""
 
 
-@dataclass(slots=True, eq=False)
-class TenantState:
-    """What the process keeps of a tenant while it is leased or idle.
-
-    Attributes:
-        working: what the store of working memory keeps: its `local()`.
-    """
-
-    working: Any
-
-
 @dataclass(frozen=True, slots=True)
 class Scope:
     """What a handle stands for: a tenant, what its writes default to, and what it inherits from."""
@@ -51,6 +40,7 @@ class Composition:
     """The parts that a memory is made of, shared by its handles.
 
     Attributes:
+        tenants: of each what the store of working memory keeps here: its `local()`.
         deadline: seconds that a call may take, None for no bound.
         writes: what is stored as it is.
         embedded_writes: what is embedded first; apart, so that an embedder that hangs holds up nothing else.
@@ -64,7 +54,7 @@ class Composition:
 
     archive: Archive
     working: WorkingStore
-    tenants: TenantMap[Tenant, TenantState]
+    tenants: TenantMap[Tenant, Any]
     embedding: Embedding | None
     reranker: Reranker | None
     limits: Limits

@@ -29,9 +29,9 @@ async def _of_process(composition: Composition, *, dry_run: bool) -> tuple[int, 
         if tenants.is_over(tenant) if dry_run else tenants.expire(tenant):
             users += 1
             continue
-        state = tenants.peek(tenant)
-        if state is not None and isinstance(working, Expiring):
-            expired += working.expire(state.working, dry_run=dry_run)
+        local = tenants.peek(tenant)
+        if local is not None and isinstance(working, Expiring):
+            expired += working.expire(local, dry_run=dry_run)
     return users, expired
 
 

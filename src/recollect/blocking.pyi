@@ -8,7 +8,6 @@ from typing import Any, Literal, NoReturn, Self
 from pydantic import BaseModel
 
 from recollect._clock import Clock
-from recollect._composition import TenantState
 from recollect._context import CountTokens
 from recollect._fact_transaction import Reference
 from recollect._operations import Op
@@ -493,7 +492,7 @@ def open_memory(
     language: str = "english",
     on_outage: Literal["local", "error"] = "local",
     on_conflict: OnConflict | None = None,
-    on_evict: Callable[[Tenant, TenantState], None] | None = None,
+    on_evict: Callable[[Tenant, Any], None] | None = None,
     on_embedding_mismatch: Literal["error", "reembed"] = "error",
     on_predicate_mismatch: Literal["error", "replace"] = "error",
     deadline: float | None = 5.0,

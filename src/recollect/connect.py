@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from functools import partial
 from importlib import import_module
 from importlib.util import find_spec
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 from anyio import to_thread
 
@@ -22,7 +22,6 @@ from .settings import Settings, with_settings
 from .types import Limits, RecallWeights
 
 if TYPE_CHECKING:
-    from ._composition import TenantState
     from .memory import Memory
     from .postgres import Pool
     from .predicates import Predicate, Predicates
@@ -52,7 +51,7 @@ async def open_memory(
     language: str = "english",
     on_outage: Literal["local", "error"] = "local",
     on_conflict: "OnConflict | None" = None,
-    on_evict: "Callable[[Tenant, TenantState], None] | None" = None,
+    on_evict: "Callable[[Tenant, Any], None] | None" = None,
     on_embedding_mismatch: Literal["error", "reembed"] = "error",
     on_predicate_mismatch: Literal["error", "replace"] = "error",
     deadline: float | None = 5.0,

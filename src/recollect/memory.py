@@ -1,6 +1,6 @@
 import math
 from collections.abc import Callable, Collection, Iterable
-from typing import NoReturn, cast
+from typing import Any, NoReturn, cast
 
 from anyio.lowlevel import checkpoint_if_cancelled
 
@@ -8,7 +8,7 @@ from ._analysis import languages
 from ._capabilities import capabilities, examined
 from ._checks import check_count, check_id, check_optional_id
 from ._clock import Clock, aware, utc_now
-from ._composition import Composition, Scope, TenantState, group_commit_of_facts
+from ._composition import Composition, Scope, group_commit_of_facts
 from ._context import CountTokens, estimated_tokens
 from ._cursor import opened, sealed
 from ._deadline import bounded
@@ -30,15 +30,15 @@ from .user.dispatching import supported_ops
 
 
 def open_tenants(
-    limits: Limits, working: WorkingStore, *, on_evict: Callable[[Tenant, TenantState], None] | None = None
-) -> TenantMap[Tenant, TenantState]:
+    limits: Limits, working: WorkingStore, *, on_evict: Callable[[Tenant, Any], None] | None = None
+) -> TenantMap[Tenant, Any]:
     """Return a tenant map with these limits, to be shared by several memories on this store."""
     return TenantMap(
-        lambda tenant: TenantState(working.local()),
+        lambda tenant: working.local(),
         capacity=limits.max_users,
         ttl=limits.user_idle_ttl,
         patience=limits.patience,
-        pinned=lambda state: working.unsaved(state.working) > 0,
+        pinned=lambda local: working.unsaved(local) > 0,
         on_evict=on_evict,
     )
 
@@ -73,7 +73,7 @@ class Memory:
         *,
         archive: Archive,
         working: WorkingStore,
-        tenants: TenantMap[Tenant, TenantState] | None = None,
+        tenants: TenantMap[Tenant, Any] | None = None,
         namespace: str = "default",
         embedder: Embedder | None = None,
         reranker: Reranker | None = None,
@@ -85,7 +85,7 @@ class Memory:
         deadline: float | None = 5.0,
         clock: Clock = utc_now,
         count_tokens: CountTokens = estimated_tokens,
-        on_evict: Callable[[Tenant, TenantState], None] | None = None,
+        on_evict: Callable[[Tenant, Any], None] | None = None,
     ) -> None:
         if language not in languages():
             msg = f"unknown language {language!r}; known are {', '.join(sorted(languages()))}"

@@ -70,7 +70,7 @@ class Dump:
             yield [{"kind": "erased", "digests": [each.hex() for each in part]}]
         async for page in self.history():
             yield page
-        local = self._composition.tenants.held(self._tenant).working
+        local = self._composition.tenants.held(self._tenant)
         async for page in scopes_of(self._composition.working, local, self._tenant):
             yield page
 

@@ -116,7 +116,7 @@ class Load:
 
     async def _is_occupied(self) -> bool:
         held = await self._composition.archive.transfers.survey(self._tenant)
-        working, local = self._composition.working, self._composition.tenants.held(self._tenant).working
+        working, local = self._composition.working, self._composition.tenants.held(self._tenant)
         return bool(held.episodes or held.transactions or await working.left(local, self._tenant, None))
 
     async def _pages(self) -> AsyncGenerator[Sequence[Kept]]:
@@ -212,7 +212,7 @@ class Load:
     async def _transfer(self, place: Place, edit: Transfer) -> None:
         """Make a part of the load; once more if nobody knows whether it was made: that is the same."""
         composition = self._composition
-        local: Any = composition.tenants.held(self._tenant).working
+        local: Any = composition.tenants.held(self._tenant)
         try:
             await composition.working.apply(local, place, edit, Stamp(uuid7()))
         except OutcomeUnknown as exc:

@@ -87,9 +87,9 @@ async def _held(composition: Composition, tenant: Tenant) -> Record:
             shown = {name: value for name, value in record.items() if name not in HASHES}
             held[LISTS[shown.pop("kind")]].append(shown)
     # Not leased: that would be a use, and might put somebody else out of a map that is full.
-    state = composition.tenants.peek(tenant)
-    if state is not None and not composition.tenants.is_over(tenant):
-        async for page in scopes_of(composition.working, state.working, tenant):
+    local = composition.tenants.peek(tenant)
+    if local is not None and not composition.tenants.is_over(tenant):
+        async for page in scopes_of(composition.working, local, tenant):
             _add(held["working"], page)
     return held
 

@@ -62,7 +62,7 @@ class Governing(Handle):
         async def erase() -> tuple[Wiped, Erased]:
             wiped = Wiped()
             if working is not None:
-                local = composition.tenants.held(tenant).working
+                local = composition.tenants.held(tenant)
                 wiped = await working.erase(local, tenant, erasure.session_id)
             erased = await composition.archive.erase(tenant, erasure)
             if composition.embedding is not None:
@@ -72,9 +72,7 @@ class Governing(Handle):
         async def is_gone() -> bool:
             left = Wiped()
             if working is not None:
-                left = await working.left(
-                    composition.tenants.held(tenant).working, tenant, erasure.session_id
-                )
+                left = await working.left(composition.tenants.held(tenant), tenant, erasure.session_id)
             return not left and await composition.archive.left(tenant, erasure) == 0
 
         wiped, erased = await composition.call(tenant, erase, late=_late)

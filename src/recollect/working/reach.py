@@ -34,7 +34,7 @@ class Reach:
         composition, tenant = self._composition, places[0].tenant
 
         async def work() -> tuple[T, ...]:
-            return await composition.working.look(composition.tenants.held(tenant).working, places, look)
+            return await composition.working.look(composition.tenants.held(tenant), places, look)
 
         return await composition.call(tenant, work)
 
@@ -54,9 +54,9 @@ class Reach:
 
         async def work() -> T:
             nonlocal handed_over
-            state = composition.tenants.held(tenant)
+            local = composition.tenants.held(tenant)
             handed_over = True
-            return await composition.working.apply(state.working, place, edit, stamp)
+            return await composition.working.apply(local, place, edit, stamp)
 
         def late(seconds: float) -> RecollectError:
             return OutcomeUnknown(stamp.id) if handed_over else DeadlineExceeded(seconds)

@@ -13,9 +13,9 @@ class Working(Reach):
     def status(self) -> WorkingStatus:
         """Where it lives right now, and what is unsaved; as far as this process knows, without asking."""
         self._composition.ensure_open()
-        state = self._composition.tenants.peek(self._scope.tenant)
+        local = self._composition.tenants.peek(self._scope.tenant)
         working = self._composition.working
-        return working.status(working.local() if state is None else state.working)
+        return working.status(working.local() if local is None else local)
 
     async def stats(self) -> WorkingStats:
         """Return how much of each kind the scope holds."""
