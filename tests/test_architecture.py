@@ -27,6 +27,7 @@ FLOORS = (
         "_scores",
         "_together",
         "_tombstones",
+        "_turns",
         "_values",
     },
     {"types", "_batching", "_blocking", "_cursor", "_tenants", "_timeline"},

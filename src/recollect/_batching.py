@@ -1,7 +1,7 @@
 """Group commit: concurrent single submissions become one flush, led by one of the submitters.
 
 A submission joins the queue. If a lane is free, its task leads: it takes what is waiting, in
-order of arrival, and flushes it. Otherwise it waits; while flushes are in flight the next
+order of arrival and party by party, and flushes it. Otherwise it waits; while flushes are in flight the next
 submissions gather, and when one ends it hands its lane to a waiter, who leads the next. So
 nothing waits for a timer, nothing runs in a task of its own, and an idle batcher adds no delay.
 
@@ -21,14 +21,14 @@ nothing waits for a timer, nothing runs in a task of its own, and an idle batche
 """
 
 import math
-from collections import OrderedDict
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Hashable, Sequence
 from dataclasses import dataclass
 from typing import Generic, TypeVar
 
 import anyio
 from anyio.lowlevel import checkpoint, checkpoint_if_cancelled
 
+from ._turns import Turns
 from .errors import Overloaded, TryLater
 
 Item = TypeVar("Item")
@@ -39,6 +39,7 @@ Failure = TypeVar("Failure", bound=Exception)
 @dataclass(slots=True, eq=False)
 class _Entry(Generic[Item, Result]):
     item: Item
+    party: Hashable
     weight: int
     deadline: float
     patience: float = math.inf  # until when its task waits to be prepared
@@ -77,10 +78,12 @@ class Batcher(Generic[Item, Result]):
             An exception among the outcomes is raised to that submitter alone.
         prepare: runs before a flush, over the same items, in the task that leads it. Must not raise.
         unprepared: does the work for an item that was not prepared in half of its submitter's time.
+        party: whose item it is; parties take turns.
         weigh: size of an item, >= 1.
         max_weight: size of one flush, >= 1; a single item may be heavier.
         share: how many one flush takes at most of those that wait and those just served, > 0 to 1.
         max_waiting: submissions that may wait before `Overloaded`, >= 1.
+        max_each: those of one party, None for as many as of all.
         lanes: flushes in flight at once, >= 1.
         shield: whether a flush outlives the cancellation of its leader.
     """
@@ -91,10 +94,12 @@ class Batcher(Generic[Item, Result]):
         *,
         prepare: Callable[[Sequence[Item]], Awaitable[None]] | None = None,
         unprepared: Callable[[Item], Awaitable[Result]] | None = None,
+        party: Callable[[Item], Hashable] = lambda item: None,
         weigh: Callable[[Item], int] = lambda item: 1,
         max_weight: int = 256,
         share: float = 1.0,
         max_waiting: int = 10_000,
+        max_each: int | None = None,
         lanes: int = 1,
         shield: bool = True,
     ) -> None:
@@ -102,16 +107,17 @@ class Batcher(Generic[Item, Result]):
         self._prepare = prepare
         self._preparing = 0  # leaders
         self._unprepared = unprepared
+        self._party = party
         self._weigh = weigh
         self._max_weight = max_weight
         self._share = share
         self._served = 0  # submissions in the last flush
         self._max_waiting = max_waiting
+        self._max_each = max_waiting if max_each is None else max_each
         self._lanes = lanes
         self._free_lanes = lanes
         self._shield = shield
-        # An ordered set: a cancelled waiter leaves from anywhere, and who was cut off returns to the head.
-        self._queue: OrderedDict[_Entry[Item, Result], None] = OrderedDict()
+        self._queue = Turns[_Entry[Item, Result]]()
         self._flushes = 0
         self._items = 0
 
@@ -135,10 +141,11 @@ class Batcher(Generic[Item, Result]):
             Overloaded: too many are waiting.
         """
         await checkpoint_if_cancelled()
-        if len(self._queue) >= self._max_waiting:
-            msg = f"{self._max_waiting} submissions are waiting already; try later"
+        party = self._party(item)
+        if len(self._queue) >= self._max_waiting or self._queue.of(party) >= self._max_each:
+            msg = f"{len(self._queue)} submissions are waiting already; try later"
             raise Overloaded(msg)
-        entry = _Entry[Item, Result](item, self._weigh(item), anyio.current_effective_deadline())
+        entry = _Entry[Item, Result](item, party, self._weigh(item), anyio.current_effective_deadline())
         if self._unprepared is not None:
             entry.patience = (anyio.current_time() + entry.deadline) / 2
         self._enqueue(entry)
@@ -228,7 +235,7 @@ class Batcher(Generic[Item, Result]):
     # The rest runs without an await: lanes and queue are consistent whenever another task can look.
 
     def _enqueue(self, entry: _Entry[Item, Result]) -> None:
-        self._queue[entry] = None
+        self._queue.join(entry.party, entry)
         if self._free_lanes:
             self._free_lanes -= 1
             entry.leads = True
@@ -252,15 +259,14 @@ class Batcher(Generic[Item, Result]):
         batch = self._next(leader)
         self._served = len(batch)
         for entry in batch:
-            del self._queue[entry]
+            self._queue.leave(entry.party, entry)
         return batch
 
     def _put_back(self, batch: Sequence[_Entry[Item, Result]]) -> None:
         for entry in reversed(batch):
             entry.in_flight = False
             if not (entry.done or entry.abandoned):
-                self._queue[entry] = None
-                self._queue.move_to_end(entry, last=False)
+                self._queue.join(entry.party, entry, first=True)
 
     def _wake(self, batch: Sequence[_Entry[Item, Result]], leader: _Entry[Item, Result]) -> None:
         """Wake the next leader before those who were served: what they do next is done while it flushes."""
@@ -273,7 +279,7 @@ class Batcher(Generic[Item, Result]):
 
     def _leave(self, entry: _Entry[Item, Result]) -> None:
         entry.abandoned = True
-        self._queue.pop(entry, None)
+        self._queue.leave(entry.party, entry)
         if entry.leads:
             self._pass_on()
 

@@ -19,6 +19,9 @@ from .types import Episode, Tenant, text_of
 APART = 256
 """Episodes that are worth a transaction of their own."""
 
+WAITING = 5_000
+"""Writes of one user that may wait, of twice as many of all."""
+
 Outcome = tuple[Episode, ...] | Exception
 """The stored episodes of a write, or why there are none."""
 
@@ -44,8 +47,10 @@ class EpisodeWrites:
             self._share,
             prepare=None if embedding is None else self._embed,
             unprepared=None if unembedded is None else unembedded.submit,
+            party=_tenant_of,
             weigh=_weight_of,
             max_weight=APART,
+            max_each=WAITING,
             share=0.5,
             lanes=2,
         )
@@ -102,6 +107,10 @@ class EpisodeWrites:
         self._transactions += 1
         self._writes += len(writes)
         return outcomes
+
+
+def _tenant_of(write: Write) -> Tenant:
+    return write.tenant
 
 
 def _weight_of(write: Write) -> int:

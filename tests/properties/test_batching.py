@@ -141,6 +141,32 @@ async def test_full_batcher_refuses_without_effect() -> None:
     assert gate.batches == [["a"], ["b"]]
 
 
+async def test_parties_take_turns_however_much_one_of_them_submits() -> None:
+    gate = Gate()
+    async with calling(Batcher(gate, party=lambda item: item[0], max_weight=3)) as caller:
+        await caller.submit("a0", "a1", "a2", "a3", "a4", "a5", "b0", "b1", "c0")
+        gate.open()
+    assert gate.batches == [["a0"], ["a1", "b0", "c0"], ["a2", "b1", "a3"], ["a4", "a5"]]
+
+
+async def test_more_parties_than_a_flush_takes_have_one_turn_each_before_any_has_two() -> None:
+    gate = Gate()
+    async with calling(Batcher(gate, party=lambda item: item[0], max_weight=2)) as caller:
+        await caller.submit("x0", "a0", "a1", "b0", "b1", "c0", "c1")
+        gate.open()
+    assert gate.batches == [["x0"], ["a0", "b0"], ["c0", "a1"], ["b1", "c1"]]
+
+
+async def test_one_party_cannot_take_all_places() -> None:
+    gate = Gate()
+    async with calling(Batcher(gate, party=lambda item: item[0], max_waiting=3, max_each=2)) as caller:
+        await caller.submit("a0", "a1", "a2", "a3", "b0", "c0")
+        assert {item for item, outcome in caller.outcomes.items() if isinstance(outcome, Overloaded)} == {
+            "a3", "c0",
+        }  # fmt: skip
+        gate.open()
+
+
 async def test_cancelled_waiter_is_never_flushed_and_frees_its_place() -> None:
     gate = Gate()
     async with calling(Batcher(gate, max_waiting=2)) as caller:
