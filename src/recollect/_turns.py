@@ -2,8 +2,8 @@
 
     x: a b c d     y: e f     z: g        in turns: a e g b f c d
 
-Within a party it is the order of arrival. A party that had a turn goes behind the others: where there are more
-of them than one flush takes, each of them comes before any has two.
+Within a party it is the order of arrival. A party that had a turn goes behind the others: where there are
+more of them than one flush takes, each of them comes before any has two.
 """
 
 from collections import OrderedDict, deque
