@@ -68,7 +68,7 @@ async def prepare(memory: Memory) -> None:
     composition = alice._composition
     async with alice:
         await composition.working.apply(
-            composition.tenants.held(alice._scope.tenant).working,
+            composition.tenants.held(alice._scope.tenant),
             Place(alice._scope.tenant),
             SaveBlock("conflict-1", "people", "Ines, Pepino", 1, 2),
             Stamp("conflict-1"),
