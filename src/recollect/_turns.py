@@ -51,7 +51,7 @@ class Turns(Generic[Waiting]):
             self._parties.move_to_end(party, last=False)
 
     def leave(self, party: Hashable, each: Waiting) -> None:
-        """Have somebody wait no longer, if he does."""
+        """Have somebody go, who may be gone already."""
         waiting = self._parties.get(party)
         if waiting is None or each not in waiting:
             return
